@@ -1,0 +1,59 @@
+# The two commands: `make reproduce` and `make test`. The rest are the few other habits.
+PYTHON ?= python3
+BIN := .venv/bin
+STUDY := results/default
+# Tools find each other in the environment, activated or not.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help install reproduce test lint types check params lock figures clean
+
+help: ## list these targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(BIN)/.installed ## create .venv with the pinned dependencies
+
+$(BIN)/.installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m compileall -q .venv/lib || true
+	@touch $@
+
+reproduce: install ## run the embedded study; print the main table and where the rest is
+	dvc repro
+	@echo
+	@cat $(STUDY)/tables/main.md
+	@echo
+	@echo "tables:  $(STUDY)/tables/"
+	@echo "figures: $(STUDY)/figures/"
+	@echo "report:  $(STUDY)/report.html"
+
+test: install lint types ## lint, types and all fast tests
+	python -m pytest -q -n 2 -m "not pipeline"
+
+lint: install ## what pre-commit checks
+	ruff check .
+	ruff format --check .
+	snakefmt --check --line-length 100 Snakefile workflow
+	snakemake --lint
+
+types: install ## mypy, strict
+	mypy
+
+check: test ## test, then the tiny study end to end through Snakemake and DVC
+	python -m pytest -q -m pipeline tests/workflow
+
+params: install ## write params/default.yaml, params/schema.json and docs/params.md anew
+	python -m dejavu params --write
+
+lock: ## write requirements.txt anew from what pyproject.toml admits today
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/pip install --quiet setuptools -e '.[study,dev]'
+	{ echo "# Pinned environment of the study and of its tests (Python 3.11 and newer); made by: make lock"; \
+	  build/lock/bin/pip freeze --all --exclude-editable --exclude pip \
+	  | grep -v -E '^(nvidia-|cuda-|triton)' | sed 's/+cpu//'; } > requirements.txt
+
+clean: ## remove what can be made again, checkpoints and data included
+	rm -rf .runs .snakemake logs build data/default $(STUDY)/checkpoints $(STUDY)/report.html

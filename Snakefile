@@ -1,0 +1,36 @@
+"""The whole study: data, training, evaluation, tables, figures, report.
+
+`snakemake --cores all` makes everything of params/default.yaml; `--configfile params/STUDY.yaml`
+makes another study. A study file is complete: it replaces the default, nothing is merged.
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+onstart:
+    refuse_second_run()
+
+
+onsuccess:
+    announce(f"done: {LAYOUT.results}/tables/main.md, {LAYOUT.results}/report.html")
+
+
+onerror:
+    announce(f"failed: what went wrong is in the job's log under logs/{STUDY}/")
+
+
+rule all:
+    default_target: True
+    input:
+        rules.prepared.input,
+        rules.trained.input,
+        rules.reported.input,

@@ -1,0 +1,55 @@
+"""Conditional regenerative learning for dense prediction.
+
+``loss = task_loss(prediction, target) + criterion(image, prediction)`` with a `DejaVuLoss` as
+criterion is all that a training loop of one's own needs; the network is left as it is.
+
+Names are imported when first used, so that ``import dejavu`` costs nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dejavu.checkpoint import load_model as load_model
+    from dejavu.losses import DejaVuLoss as DejaVuLoss
+    from dejavu.redaction import BandStop as BandStop
+    from dejavu.redaction import Blank as Blank
+    from dejavu.redaction import Checkerboard as Checkerboard
+    from dejavu.redaction import HighPass as HighPass
+    from dejavu.redaction import Identity as Identity
+    from dejavu.redaction import LowPass as LowPass
+    from dejavu.redaction import RandomBlocks as RandomBlocks
+    from dejavu.redaction import SparsePixels as SparsePixels
+    from dejavu.redaction import create_redaction as create_redaction
+    from dejavu.regeneration import CRM as CRM
+
+_MODULES = {
+    "dejavu.checkpoint": ("load_model",),
+    "dejavu.losses": ("DejaVuLoss",),
+    "dejavu.regeneration": ("CRM",),
+    "dejavu.redaction": (
+        "BandStop",
+        "Blank",
+        "Checkerboard",
+        "HighPass",
+        "Identity",
+        "LowPass",
+        "RandomBlocks",
+        "SparsePixels",
+        "create_redaction",
+    ),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = sorted(_HOMES)
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dejavu' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]

@@ -1,0 +1,137 @@
+"""Checkpoints: the weights of a finished run, with the run that they belong to.
+
+One safetensors file holds the base network under its plain state-dict names and, for a run with
+the DejaVu loss, the regeneration module under the prefix ``criterion.``. Whoever deploys the
+network reads the plain names alone.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from dejavu.config import DejaVuParams, NetworkParams
+from dejavu.data.sample import IMAGE_MEAN
+from dejavu.errors import CheckpointError
+from dejavu.files import whole_file
+from dejavu.losses import DejaVuLoss
+from dejavu.models import create_model
+from dejavu.redaction import create_redaction
+from dejavu.tasks import TASKS, Task
+
+_CRITERION = "criterion."
+_METADATA = "dejavu"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A finished run.
+
+    Attributes:
+        run: hash of the run.
+        identity: the fields that made the run (see `dejavu.identity`).
+        task: the task, with the palette of the data's classes.
+        model: the base network with its trained weights, in evaluation mode.
+        criterion: the trained DejaVu loss, or None for a run without one.
+    """
+
+    run: str
+    identity: dict[str, Any]
+    task: Task
+    model: nn.Module
+    criterion: DejaVuLoss | None
+
+
+def create_criterion(settings: dict[str, Any] | None, task: Task) -> DejaVuLoss | None:
+    """Build the DejaVu loss that a run's identity describes, or None where it has none."""
+    if settings is None:
+        return None
+    dejavu = DejaVuParams(**{**settings, "gamma": {}})
+    redaction = dejavu.redaction.model_dump()
+    return DejaVuLoss(
+        channels=task.channels,
+        redaction=create_redaction(redaction.pop("name"), **redaction),
+        condition=task.condition,
+        gamma=settings["gamma"],
+        image_channels=len(IMAGE_MEAN),
+        region=dejavu.region,
+        **dejavu.crm.model_dump(),
+    )
+
+
+def save_checkpoint(
+    path: Path,
+    run: str,
+    identity: dict[str, Any],
+    palette: list[list[int]],
+    model: nn.Module,
+    criterion: nn.Module | None,
+) -> None:
+    """Write a finished run's weights to ``path``, whole or not at all."""
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    for name, tensor in criterion.state_dict().items() if criterion else ():
+        tensors[_CRITERION + name] = tensor.contiguous()
+    # One key alone: safetensors writes several in an order that changes from file to file.
+    metadata = {_METADATA: json.dumps({"run": run, "identity": identity, "palette": palette})}
+    with whole_file(path) as temporary:
+        save_file(tensors, temporary, metadata)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Rebuild a finished run's networks from its file.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, or was not written by this project.
+    """
+    tensors, metadata = _read(path)
+    if _METADATA not in metadata:
+        raise CheckpointError(f"{path}: has no metadata of ours: not a checkpoint of this project")
+    trained = json.loads(metadata[_METADATA])
+    identity, palette = trained["identity"], trained["palette"]
+    task = TASKS[identity["task"]](palette)
+    model = create_model(NetworkParams(**identity["network"]), task.channels)
+    criterion = create_criterion(identity["dejavu"], task)
+    own = {k: v for k, v in tensors.items() if k.startswith(_CRITERION)}
+    try:
+        model.load_state_dict({k: v for k, v in tensors.items() if k not in own})
+        if criterion:
+            criterion.load_state_dict({k.removeprefix(_CRITERION): v for k, v in own.items()})
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{path}: its weights do not fit its own params: {reason}") from None
+    model.eval()
+    return Checkpoint(trained["run"], identity, task, model, criterion)
+
+
+def load_model(path: str | Path) -> nn.Module:
+    """Load the trained base network alone, ready for inference: the CRM is left behind.
+
+    The network maps B x 3 x H x W images, normalised as `dejavu.data.sample.normalise` does, to
+    raw outputs of the same size.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, or was not written by this project.
+    """
+    return load_checkpoint(Path(path)).model
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint; train it, or run `dvc pull`")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"{path}: truncated or not a safetensors file ({error}); delete it and run again"
+        ) from None
+
+
+def best_device() -> torch.device:
+    """Return the accelerator that this process may use, or the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,237 @@
+"""``python -m dejavu VERB``: what the workflow's rules call, and what a person can call by hand.
+
+Each verb calls one function. Heavy imports happen inside the verbs, so that ``--help`` is quick.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dejavu.errors import DejaVuError, ParamsError
+
+if TYPE_CHECKING:
+    from dejavu.identity import Run
+    from dejavu.layout import Layout
+    from dejavu.training import Progress
+
+app = typer.Typer(
+    help="DejaVu: conditional regenerative learning for dense prediction.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ParamsOption = Annotated[
+    Path, typer.Option("--params", help="The study: a complete params file.", metavar="FILE")
+]
+TaskOption = Annotated[str, typer.Option(help="A task of the study.")]
+NetworkOption = Annotated[str, typer.Option(help="A network of the study, by its label.")]
+MethodOption = Annotated[str, typer.Option(help="A method of the study, by its label.")]
+SeedOption = Annotated[int, typer.Option(help="A seed of the study.")]
+ExpectOption = Annotated[
+    str | None,
+    typer.Option(help="Stop unless the run has this hash: the rules pass what they planned."),
+]
+DEFAULT = Path("params/default.yaml")
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is a message and exit code 1, not a traceback."""
+    try:
+        app()
+    except DejaVuError as error:
+        typer.echo(f"dejavu: {error}", err=True)
+        sys.exit(1)
+
+
+@app.command()
+def rooms(
+    params: ParamsOption = DEFAULT,
+    sheet: Annotated[bool, typer.Option(help="Also draw 48 scenes of the training pool.")] = False,
+) -> None:
+    """Render the study's procedural rooms: one array file per split, and a manifest."""
+    from dejavu.data.rooms import prepare_rooms
+    from dejavu.data.scenes import RoomsSpec
+
+    layout = _layout(params)
+    settings = layout.params.data.rooms.model_dump()
+    counts = {split: settings.pop(split) for split in ("train", "val", "test")}
+    with _progress("rooms") as step:
+        prepare_rooms(RoomsSpec(**settings), counts, layout.data, step)
+    typer.echo(f"prepared {counts} scenes in {layout.data}")
+    if sheet:
+        from dejavu.data.sheet import contact_sheet
+        from dejavu.reporting.figures import save
+
+        save(contact_sheet(layout.data, 48), layout.data / "sheet.png")
+        typer.echo(f"drew {layout.data / 'sheet.png'}")
+
+
+@app.command()
+def train(
+    task: TaskOption,
+    method: MethodOption,
+    params: ParamsOption = DEFAULT,
+    network: NetworkOption = "fpn",
+    seed: SeedOption = 0,
+    expect: ExpectOption = None,
+) -> None:
+    """Train one run, or resume it, or find it finished."""
+    from dejavu.layout import STORE
+    from dejavu.training import train as train_run
+
+    layout, run = _run(params, task, network, method, seed, expect)
+    path = layout.checkpoint(run)
+    with _progress(f"{task} {method} seed {seed}") as step:
+        trained = train_run(run, layout.data, STORE, path, step)
+    typer.echo(f"{path}: {'trained' if trained else 'already trained'} (run {run.hash})")
+
+
+@app.command()
+def evaluate(
+    task: TaskOption,
+    method: MethodOption,
+    params: ParamsOption = DEFAULT,
+    network: NetworkOption = "fpn",
+    seed: SeedOption = 0,
+    expect: ExpectOption = None,
+) -> None:
+    """Score one trained run by the study's protocol."""
+    from dejavu.evaluation import evaluate as evaluate_run
+
+    layout, run = _run(params, task, network, method, seed, expect)
+    result = evaluate_run(run, layout.checkpoint(run), layout.data, layout.metrics(run))
+    for metric in result["metrics"]:
+        typer.echo(f"{metric['name']:>18} {metric['value']:10.4f} {metric['unit']}")
+
+
+@app.command()
+def gap(task: TaskOption, params: ParamsOption = DEFAULT) -> None:
+    """Measure the oracle gap of the study's redactions for one task, on val."""
+    from dejavu.gap import measure_gaps
+
+    layout = _layout(params)
+    _known_task(layout, task)
+    for row in measure_gaps(layout.params, task, layout.data, layout.gap(task)):
+        typer.echo(
+            f"{row['redaction']:>36}  L_DV {row['zeros']:.4f} with zeros, "
+            f"{row['ground_truth']:.4f} with the ground truth: gap {row['gap']:6.1%}"
+        )
+
+
+@app.command()
+def cost(task: TaskOption, params: ParamsOption = DEFAULT) -> None:
+    """Measure what each method costs in training, beside the reference method."""
+    from dejavu.cost import measure_costs
+
+    layout = _layout(params)
+    _known_task(layout, task)
+    for row in measure_costs(layout.params, task, layout.data, layout.cost(task)):
+        typer.echo(
+            f"{row['method']:>18}  step {row['step_seconds'] * 1e3:.1f} ms "
+            f"({row['step_ratio']:.2f} x), memory {row['memory_ratio']:.2f} x"
+        )
+
+
+@app.command()
+def tables(params: ParamsOption = DEFAULT) -> None:
+    """Write the study's tables; print the main one."""
+    from dejavu.results import write_tables
+
+    folder = write_tables(_layout(params))
+    typer.echo((folder / "main.md").read_text(encoding="utf-8"))
+
+
+@app.command()
+def figures(params: ParamsOption = DEFAULT) -> None:
+    """Draw the study's figures."""
+    from dejavu.results import draw_figures
+
+    typer.echo(f"drew {draw_figures(_layout(params))}")
+
+
+@app.command()
+def report(params: ParamsOption = DEFAULT) -> None:
+    """Write the study's report: one page that needs nothing else."""
+    from dejavu.results import write_study_report
+
+    typer.echo(f"wrote {write_study_report(_layout(params))}")
+
+
+@app.command()
+def predict(
+    checkpoint: Annotated[Path, typer.Argument(help="A trained run's .safetensors file.")],
+    images: Annotated[list[Path], typer.Argument(help="Images that Pillow can read.")],
+    output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("predictions"),
+) -> None:
+    """Predict for images of one's own: an array (.npy) and a picture (.png) each."""
+    from dejavu.prediction import predict_image
+
+    for image in images:
+        array, picture = predict_image(checkpoint, image, output)
+        typer.echo(f"{image}: {array}, {picture}")
+
+
+@app.command(name="params")
+def show_params(
+    params: ParamsOption = DEFAULT,
+    write: Annotated[
+        bool, typer.Option(help="Write the default study, the schema and the reference anew.")
+    ] = False,
+) -> None:
+    """Check a params file and print its runs with their hashes."""
+    from dejavu.files import write_text
+    from dejavu.reference import generated_files
+
+    for path, text in generated_files().items() if write else ():
+        write_text(path, text)
+        typer.echo(f"wrote {path}")
+    for run in () if write else _layout(params).runs():
+        typer.echo(f"{run.hash}  {run.task} {run.network} {run.method} seed {run.seed}")
+
+
+def _layout(path: Path) -> "Layout":
+    from dejavu.config import load_params
+    from dejavu.layout import Layout
+
+    return Layout(load_params(path))
+
+
+def _run(
+    path: Path, task: str, network: str, method: str, seed: int, expect: str | None
+) -> tuple["Layout", "Run"]:
+    from dejavu.identity import Run
+
+    layout = _layout(path)
+    run = Run(layout.params, task, network, method, seed)
+    if expect not in (None, run.hash):
+        raise ParamsError(
+            f"{path}: the run was planned as {expect} but is {run.hash} now: params or code "
+            "changed while the workflow ran; start it again"
+        )
+    return layout, run
+
+
+def _known_task(layout: "Layout", task: str) -> None:
+    if task not in layout.params.tasks:
+        raise ParamsError(f"tasks: the study has no {task!r}; it has: {layout.params.tasks}")
+
+
+@contextmanager
+def _progress(title: str) -> Iterator["Progress"]:
+    """A live line for a person at a terminal; nothing in a log file."""
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    with Bar(console=console, disable=not console.is_terminal, transient=True) as bar:
+        line = bar.add_task(title, total=None)
+
+        def step(done: int, total: int, note: str = "") -> None:
+            bar.update(line, completed=done, total=total, description=f"{title} {note}")
+
+        yield step

@@ -1,0 +1,193 @@
+"""Procedural rooms: labelled 3-D scenes rendered by ray casting, with NumPy alone.
+
+Image, label, depth and normals come from the same hit of the same ray through a pixel's centre.
+All arithmetic is float64 and elementwise. A scene's bytes depend on (spec, split, index)
+alone: scenes are rendered one by one, whatever is prepared before or beside them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dejavu.data.captions import describe
+from dejavu.data.classes import CLASSES, PALETTE
+from dejavu.data.manifest import (
+    MANIFEST,
+    VERSION,
+    Manifest,
+    SplitRecord,
+    file_sha256,
+    record_dtype,
+)
+from dejavu.data.raycast import Array, dot, length
+from dejavu.data.scenes import (
+    FIELD_OF_VIEW,
+    SPLITS,
+    RoomsSpec,
+    intrinsics,
+    sample_scene,
+    streams,
+)
+from dejavu.data.shading import develop, shade
+from dejavu.data.tracing import Hits, Tracer, albedo, labels
+from dejavu.errors import DataError
+from dejavu.files import whole_file
+
+
+class Progress(Protocol):
+    """Called with the number of scenes done, their total, and the split."""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """Report progress."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A rendered scene.
+
+    Attributes:
+        image: H x W x 3 uint8 RGB.
+        label: H x W uint8 indices into ``CLASSES``.
+        depth: H x W float32, metres along the optical axis (z).
+        normals: H x W x 3 float32 unit vectors in the camera frame (x right, y down, z
+            forward), pointing towards the camera.
+        caption: what is seen, ASCII.
+        intrinsics: fx, fy, cx and cy in pixels; the top left pixel's centre is at (0.5, 0.5).
+    """
+
+    image: NDArray[np.uint8]
+    label: NDArray[np.uint8]
+    depth: NDArray[np.float32]
+    normals: NDArray[np.float32]
+    caption: str
+    intrinsics: tuple[float, float, float, float]
+
+
+def render_scene(spec: RoomsSpec, split: str, index: int) -> Frame:
+    """Render scene ``index`` of a split.
+
+    Example:
+        >>> frame = render_scene(RoomsSpec(height=8, width=12), "val", 3)
+        >>> frame.image.shape, bool((frame.depth > 0).all())
+        ((8, 12, 3), True)
+    """
+    scene = sample_scene(spec, split, index)
+    size = spec.height, spec.width
+    parameters = intrinsics(scene.camera.field_of_view, *size)
+    rays = _pixel_rays(size, parameters)
+    direction = _turn(scene.camera.rotation, rays)
+    tracer = Tracer(scene)
+    hits = tracer.trace(scene.camera.position[:, None], direction)
+    colour, gloss, glow = albedo(scene, hits, _pixel_size(hits, direction, parameters[0]))
+    radiance = shade(tracer, hits, direction, colour, gloss, glow, size)
+    vignette = 1 - 0.12 * (rays[0] ** 2 + rays[1] ** 2)
+    shown = develop(radiance * vignette, scene.exposure)
+    _, _, sensor = streams(spec, split, index)
+    shown += spec.noise * sensor.standard_normal(shown.shape)
+    normals = _turn(scene.camera.rotation.T, hits.normal)
+    return Frame(
+        image=_as_image(np.rint(255 * np.clip(shown, 0, 1)), size).astype(np.uint8),
+        label=labels(scene, hits).reshape(size),
+        depth=hits.depth.reshape(size).astype(np.float32),
+        normals=_as_image(normals, size).astype(np.float32),
+        caption=describe(scene, hits, colour),
+        intrinsics=parameters,
+    )
+
+
+def _pixel_rays(size: tuple[int, int], parameters: tuple[float, float, float, float]) -> Array:
+    """Return rays through the pixels' centres, 3 x N, in the camera frame with z = 1.
+
+    With z = 1 the ray parameter of a hit is its depth.
+    """
+    height, width = size
+    fx, fy, cx, cy = parameters
+    rows, columns = np.divmod(np.arange(height * width), width)
+    x, y = (columns + 0.5 - cx) / fx, (rows + 0.5 - cy) / fy
+    return np.stack([x, y, np.ones_like(x)])
+
+
+def _turn(rotation: Array, vectors: Array) -> Array:
+    """Rotate 3 x N vectors, summed in a fixed order (matrix products round as they like)."""
+    return np.stack([r[0] * vectors[0] + r[1] * vectors[1] + r[2] * vectors[2] for r in rotation])
+
+
+def _pixel_size(hits: Hits, direction: Array, focal: float) -> Array:
+    """Return about how many metres of its surface each pixel covers."""
+    lengths = length(direction)
+    cosine = -dot(hits.normal, direction) / lengths
+    # The root is a compromise: blurring by the long side alone would wash out floors.
+    return np.asarray(hits.depth * lengths / focal / np.sqrt(np.maximum(cosine, 0.05)))
+
+
+def _as_image(values: Array, size: tuple[int, int]) -> Array:
+    return np.ascontiguousarray(values.reshape(3, *size).transpose(1, 2, 0))
+
+
+def prepare_rooms(
+    spec: RoomsSpec, counts: Mapping[str, int], directory: Path, progress: Progress | None = None
+) -> None:
+    """Render splits into ``directory``: one ``SPLIT.npy`` each and ``manifest.json``.
+
+    A file is written under a temporary name and renamed. The old manifest goes first and the new
+    one comes last, so that an interrupted preparation is not taken for a finished one. The same
+    arguments give the same bytes.
+
+    Args:
+        spec: what all scenes have in common.
+        counts: number of scenes by split; splits are among ``SPLITS``.
+        directory: made if it is missing.
+        progress: called after each scene.
+
+    Raises:
+        DataError: a split is unknown or would be empty.
+    """
+    for split, count in counts.items():
+        if split not in SPLITS or count < 1:
+            raise DataError(
+                f"counts: {split!r}: {count} is not possible; splits are {', '.join(SPLITS)}, "
+                "with at least one scene each"
+            )
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / MANIFEST).unlink(missing_ok=True)
+    records = {
+        split: _prepare_split(spec, split, count, directory, progress)
+        for split, count in counts.items()
+    }
+    camera = intrinsics(FIELD_OF_VIEW, spec.height, spec.width)
+    Manifest(
+        name="rooms",
+        version=VERSION,
+        height=spec.height,
+        width=spec.width,
+        spec=asdict(spec),
+        class_names=CLASSES,
+        palette=PALETTE,
+        intrinsics=None if spec.varied_intrinsics else camera,
+        splits=records,
+    ).write(directory)
+
+
+def _prepare_split(
+    spec: RoomsSpec, split: str, count: int, directory: Path, progress: Progress | None
+) -> SplitRecord:
+    path = directory / f"{split}.npy"
+    dtype = record_dtype(spec.height, spec.width)
+    class_pixels = np.zeros(len(CLASSES), np.int64)
+    with whole_file(path) as temporary:
+        scenes = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=(count,))
+        for index in range(count):
+            frame = render_scene(spec, split, index)
+            for name in ("image", "label", "depth", "normals"):
+                scenes[name][index] = getattr(frame, name)
+            scenes["caption"][index] = frame.caption.encode("ascii")
+            class_pixels += np.bincount(frame.label.ravel(), minlength=len(CLASSES))
+            if progress:
+                progress(index + 1, count, split)
+        scenes.flush()
+        checksum = file_sha256(temporary)
+    return SplitRecord(count, path.name, checksum, tuple(class_pixels.tolist()))

@@ -1,0 +1,65 @@
+"""The one sample type that every data set yields and every task reads."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+IGNORE_INDEX = 255
+"""Label of pixels that are neither trained on nor scored."""
+
+IMAGE_MEAN = (0.5, 0.5, 0.5)
+IMAGE_STD = (0.25, 0.25, 0.25)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A batch of images with everything that is known about each pixel.
+
+    Attributes:
+        image: B x 3 x H x W float32, ``(rgb - IMAGE_MEAN) / IMAGE_STD`` with rgb in [0, 1].
+        label: B x H x W int64 class indices; ``IGNORE_INDEX`` where there is none.
+        depth: B x 1 x H x W float32, metres along the optical axis (z); 0 where unknown.
+        normals: B x 3 x H x W float32 unit vectors in the camera frame (x right, y down,
+            z forward), pointing towards the camera; the zero vector where unknown.
+    """
+
+    image: Tensor
+    label: Tensor
+    depth: Tensor
+    normals: Tensor
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return the sample with every tensor on ``device``."""
+        return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+    def flip(self, chosen: Tensor) -> Self:
+        """Mirror the ``chosen`` images (B, bool) left to right; mirrored normals negate n_x."""
+        pick = chosen.view(-1, 1, 1, 1)
+        signs = torch.tensor([-1.0, 1.0, 1.0], device=chosen.device).view(1, 3, 1, 1)
+        normals = self.normals.flip(-1) * signs
+        return replace(
+            self,
+            image=torch.where(pick, self.image.flip(-1), self.image),
+            label=torch.where(pick[:, 0], self.label.flip(-1), self.label),
+            depth=torch.where(pick, self.depth.flip(-1), self.depth),
+            normals=torch.where(pick, normals, self.normals),
+        )
+
+
+def normalise(rgb: Tensor) -> Tensor:
+    """Map B x 3 x H x W uint8 RGB to the float32 range that networks are given.
+
+    Example:
+        >>> normalise(torch.full((1, 3, 1, 1), 255, dtype=torch.uint8)).flatten().tolist()
+        [2.0, 2.0, 2.0]
+    """
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGE_MEAN, IMAGE_STD))
+    return (rgb.float() / 255 - mean) / std
+
+
+def denormalise(image: Tensor) -> Tensor:
+    """Map a normalised B x 3 x H x W image back to uint8 RGB, clipped to what a screen shows."""
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGE_MEAN, IMAGE_STD))
+    return ((image.float() * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)

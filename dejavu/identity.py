@@ -1,0 +1,179 @@
+"""What makes two results the same: hashes of the fields and the code that change them, only those.
+
+Labels (the names of the study, of a network's or a method's entry), the number of resume states
+and everything about tables are no part of a run. Code counts by its syntax tree without
+docstrings, so that a comment retrains nothing.
+"""
+
+import ast
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from dejavu.config import Params
+from dejavu.errors import ParamsError
+
+_PACKAGE = Path(__file__).parent
+# Their effect on a run is the resolved fields, which the hash holds already, or a message.
+_WITHOUT_EFFECT = {"config", "errors", "identity"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run of a study: a cell of tasks x networks x methods x seeds."""
+
+    params: Params
+    task: str
+    network: str
+    method: str
+    seed: int
+
+    def __post_init__(self) -> None:
+        for field, value in (
+            ("tasks", self.task),
+            ("networks", self.network),
+            ("methods", self.method),
+            ("seeds", self.seed),
+        ):
+            known = getattr(self.params, field)
+            if value not in known:
+                listed = ", ".join(map(str, known))
+                raise ParamsError(f"{field}: the study has no {value!r}; it has: {listed}")
+
+    @property
+    def gamma(self) -> float:
+        """Weight of the DejaVu loss in this run; 0 for a method without one."""
+        dejavu = self.params.methods[self.method].dejavu
+        return dict(dejavu.gamma)[self.task] if dejavu else 0.0  # type: ignore[index]
+
+    def identity(self) -> dict[str, Any]:
+        """Return every field that changes the run's result."""
+        dejavu = self.params.methods[self.method].dejavu
+        return {
+            "data": self.params.data.model_dump(),
+            "train": self.params.train.model_dump(exclude={"checkpoint_every"}),
+            "task": self.task,
+            "network": self.params.networks[self.network].model_dump(),
+            "dejavu": dejavu.model_dump(exclude={"gamma"}) | {"gamma": self.gamma}
+            if dejavu
+            else None,
+            "seed": self.seed,
+        }
+
+    @property
+    def hash(self) -> str:
+        """Hash of `identity` and of the code that training runs (it calls no metric)."""
+        return digest(self.identity(), "training", *data_modules(self.params), without="metrics")
+
+
+def data_modules(params: Params) -> list[str]:
+    """Name the modules, below the package, that make the study's data."""
+    return [f"data.{params.data.name}"]
+
+
+def data_hash(params: Params) -> str:
+    """Hash of what makes the study's prepared data."""
+    return digest(params.data.model_dump(), *data_modules(params))
+
+
+def evaluation_hash(params: Params) -> str:
+    """Hash of what turns a checkpoint into a metrics file."""
+    return digest(params.evaluation.model_dump(), "evaluation")
+
+
+def gap_hash(params: Params, task: str) -> str:
+    """Hash of what measures a task's oracle gaps."""
+    methods = [m.dejavu.model_dump(exclude={"gamma"}) for m in params.methods.values() if m.dejavu]
+    fields = [task, params.gap.model_dump(), params.train.model_dump(), params.seeds[0], methods]
+    return digest([data_hash(params), *fields], "gap", without="metrics")
+
+
+def cost_hash(params: Params, task: str) -> str:
+    """Hash of what measures a task's costs."""
+    seed = params.seeds[0]
+    runs = [Run(params, task, n, m, seed).hash for n in params.networks for m in params.methods]
+    return digest([runs, params.cost.rounds, params.report.reference], "cost", without="metrics")
+
+
+def report_hash(params: Params) -> str:
+    """Hash of what turns metrics files into tables, figures and the report."""
+    labels = [params.study, params.tasks, [*params.networks], [*params.methods], params.seeds]
+    fields = [labels, params.report.model_dump()]
+    return digest(fields, "results")
+
+
+def digest(fields: Any, *modules: str, without: str = "") -> str:
+    """Hash JSON-like ``fields`` and the code of ``modules`` with everything that they import.
+
+    The package ``without``, if any, is taken to have no effect.
+    """
+    text = json.dumps([fields, [code_hash(m, without) for m in modules]], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@cache
+def code_hash(module: str, without: str = "") -> str:
+    """Hash a module of the package (``training``, ``data.rooms``) and all it imports from it.
+
+    Example:
+        >>> code_hash("redaction") == code_hash("losses")
+        False
+    """
+    trees = {name: _canonical(_parse(name)) for name in sorted(_closure(module, without))}
+    return hashlib.sha256(json.dumps(trees).encode()).hexdigest()[:16]
+
+
+def _closure(module: str, without: str) -> set[str]:
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in found and name.split(".")[0] not in {*_WITHOUT_EFFECT, without}:
+            found.add(name)
+            waiting += _imports(_parse(name))
+    return found
+
+
+def _source(module: str) -> Path | None:
+    path = _PACKAGE.joinpath(*module.split("."))
+    candidates = (path.with_suffix(".py"), path / "__init__.py")
+    return next((c for c in candidates if c.is_file()), None)
+
+
+@cache
+def _parse(module: str) -> ast.Module:
+    source = _source(module)
+    if source is None:
+        raise ModuleNotFoundError(f"dejavu.{module}")
+    return ast.parse(source.read_bytes())
+
+
+def _imports(tree: ast.Module) -> list[str]:
+    """Names of the package's modules that a module imports, at its top or inside a function."""
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    inside = [name.removeprefix("dejavu.") for name in names if name.startswith("dejavu.")]
+    return [name for name in inside if _source(name)]
+
+
+def _canonical(node: Any) -> Any:
+    """Turn a syntax tree into lists that are the same for every Python version.
+
+    Docstrings, positions and empty fields (which versions add) are left out.
+    """
+    if isinstance(node, list):
+        return [_canonical(item) for item in node]
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = dict(ast.iter_fields(node))
+    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
+        fields["body"] = node.body[1:]
+    kept = {k: _canonical(v) for k, v in fields.items() if v not in (None, [])}
+    return [type(node).__name__, kept]

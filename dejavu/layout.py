@@ -1,0 +1,70 @@
+"""Where a study's files are, relative to the repository: the one place that names them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dejavu.config import Params
+from dejavu.identity import Run
+
+STORE = Path(".runs")
+"""All runs by their hash: resume states, and finished runs for whoever wants them again."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths of one study."""
+
+    params: Params
+
+    @property
+    def data(self) -> Path:
+        """Folder of the prepared data."""
+        return Path("data") / self.params.study
+
+    @property
+    def results(self) -> Path:
+        """Folder of all results."""
+        return Path("results") / self.params.study
+
+    def checkpoint(self, run: Run) -> Path:
+        """Trained weights of a run; its training log is beside it."""
+        return self.results / "checkpoints" / _cell(run, ".safetensors")
+
+    def log(self, run: Run) -> Path:
+        """Training log of a run, a JSON object a line."""
+        return self.checkpoint(run).with_suffix(".jsonl")
+
+    def metrics(self, run: Run) -> Path:
+        """Metrics of a run."""
+        return self.results / "metrics" / "runs" / _cell(run, ".json")
+
+    def gap(self, task: str) -> Path:
+        """Oracle gaps of a task's redactions."""
+        return self.results / "metrics" / "gap" / f"{task}.json"
+
+    def cost(self, task: str) -> Path:
+        """Measured cost of a task's methods."""
+        return self.results / "metrics" / "cost" / f"{task}.json"
+
+    @property
+    def tables(self) -> Path:
+        """Folder of the tables."""
+        return self.results / "tables"
+
+    def figure(self, name: str) -> Path:
+        """A figure by its name."""
+        return self.results / "figures" / f"{name}.png"
+
+    def runs(self) -> Iterator[Run]:
+        """Every run of the matrix, in the order of the params."""
+        p = self.params
+        for task in p.tasks:
+            for network in p.networks:
+                for method in p.methods:
+                    for seed in p.seeds:
+                        yield Run(p, task, network, method, seed)
+
+
+def _cell(run: Run, suffix: str) -> Path:
+    return Path(run.task, run.network, run.method, f"seed{run.seed}{suffix}")

@@ -1,0 +1,139 @@
+"""What a metric is: fixed-size sums with update, merge and compute."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """Name, unit and direction of one number that a metric computes.
+
+    Attributes:
+        name: identifier as it stands in ``runs.csv`` (such as ``miou``).
+        unit: ``%`` (0 to 100), ``m``, ``deg``, or ``1`` for a plain ratio.
+        higher_is_better: the direction of improvement.
+    """
+
+    name: str
+    unit: str
+    higher_is_better: bool
+
+
+class Metric(ABC):
+    """Additive sums over a set of images, and the numbers computed from them.
+
+    The sums are one float64 or int64 tensor of fixed size whatever the number of images, so
+    that parts of a set can be scored apart and merged.
+
+    Attributes:
+        specs: what `compute` returns.
+        sums: what was seen so far.
+    """
+
+    specs: tuple[MetricSpec, ...]
+    sums: Tensor
+
+    @abstractmethod
+    def image_sums(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Return each image's own sums: B x (shape of ``sums``)."""
+
+    @abstractmethod
+    def compute(self) -> dict[str, float]:
+        """Return one number per spec, by name; NaN where nothing valid was seen."""
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        """Add a batch of images.
+
+        Raises:
+            ValueError: the tensors differ in shape or are not of the metric's kind; the message
+                names the argument, what it is and what it must be.
+        """
+        with torch.no_grad():
+            self.sums += self.image_sums(prediction, target).sum(0).to(self.sums.device)
+
+    def merge(self, other: Self) -> None:
+        """Add what another instance of the same metric has seen.
+
+        Raises:
+            ValueError: it is another metric, or the same with other settings.
+        """
+        ours, theirs = (
+            f"{type(metric).__name__} with {metric._settings()}" for metric in (self, other)
+        )
+        if ours != theirs:
+            raise ValueError(f"other is {theirs}; only another {ours} can be merged")
+        self.sums += other.sums.to(self.sums.device)
+
+    def _settings(self) -> dict[str, object]:
+        return {name: v for name, v in vars(self).items() if name not in ("sums", "specs")}
+
+
+def check_classes(num_classes: int, ignore_index: int) -> None:
+    """Refuse settings under which a class would be ignored, or there is none.
+
+    Raises:
+        ValueError: naming the argument, its value and what it must be.
+    """
+    if num_classes < 1:
+        raise ValueError(f"num_classes={num_classes}: must be at least 1")
+    if 0 <= ignore_index < num_classes:
+        raise ValueError(
+            f"ignore_index={ignore_index}: must be none of the classes 0 to {num_classes - 1}"
+        )
+
+
+def check_maps(prediction: Tensor, target: Tensor, channels: int) -> None:
+    """Refuse maps that are not both floating-point B x ``channels`` x H x W and finite.
+
+    Raises:
+        ValueError: naming the argument, what it is and what it must be.
+    """
+    for name, maps in (("prediction", prediction), ("target", target)):
+        if maps.ndim != 4 or maps.shape[1] != channels or not maps.is_floating_point():
+            raise ValueError(
+                f"{name} is {maps.dtype} of shape {tuple(maps.shape)}; "
+                f"it must be floating point, B x {channels} x H x W"
+            )
+        if not maps.isfinite().all():
+            raise ValueError(f"{name} holds NaN or infinite values; all must be finite")
+    _check_shapes(prediction, target)
+
+
+def check_labels(prediction: Tensor, target: Tensor, num_classes: int, ignore_index: int) -> None:
+    """Refuse label maps that are not both int64 B x H x W with labels in range.
+
+    Raises:
+        ValueError: naming the argument, what it is and what it must be.
+    """
+    for name, labels in (("prediction", prediction), ("target", target)):
+        if labels.ndim != 3 or labels.dtype != torch.int64:
+            raise ValueError(
+                f"{name} is {labels.dtype} of shape {tuple(labels.shape)}; "
+                "it must be int64, B x H x W"
+            )
+        wrong = (labels < 0) | (labels >= num_classes)
+        if name == "target":
+            wrong &= labels != ignore_index
+        if wrong.any():
+            raise ValueError(
+                f"{name} holds the label {labels[wrong][0].item()}; labels are 0 to "
+                f"{num_classes - 1}" + (f" and {ignore_index}" if name == "target" else "")
+            )
+    _check_shapes(prediction, target)
+
+
+def _check_shapes(prediction: Tensor, target: Tensor) -> None:
+    if prediction.shape != target.shape:
+        raise ValueError(
+            f"prediction has shape {tuple(prediction.shape)} and target {tuple(target.shape)}; "
+            "they must be the same: resize the prediction to the target first"
+        )
+
+
+def mean_where(values: Tensor, valid: Tensor) -> float:
+    """Mean of the valid values; NaN where there is none."""
+    return values[valid].double().mean().item() if valid.any() else float("nan")

@@ -1,0 +1,172 @@
+"""Boundary metrics of semantic segmentation."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dejavu.data.sample import IGNORE_INDEX
+from dejavu.metrics.base import Metric, MetricSpec, check_classes, check_labels, mean_where
+from dejavu.metrics.edges import distance_to, label_changes
+from dejavu.metrics.segmentation import confusion, count_labels, iou_of
+
+
+class BoundaryIoU(Metric):
+    """IoU of the bands inside each class's contour (after Cheng et al., CVPR 2021).
+
+    A mask's band is the mask minus its erosion by 3 x 3, d times, d = max(1, round(ratio x image
+    diagonal)); beyond the image there is nothing, so that the image border counts. The semantic
+    version is ours: per class; ignored pixels count as inside for both erosions and are then
+    dropped, so that a border to them is no boundary; intersections and unions are summed over
+    the set; the mean is over the classes that have a band in the ground truth.
+
+    Args:
+        num_classes: K.
+        ratio: width of the band as a fraction of the image diagonal, above 0.
+        ignore_index: label of ignored pixels in the target.
+
+    Shape:
+        - prediction, target: B x H x W int64.
+
+    Raises:
+        ValueError: a setting is out of its range.
+
+    Example:
+        >>> metric = BoundaryIoU(num_classes=2)
+        >>> labels = torch.tensor([[[0, 0, 1, 1]] * 4])
+        >>> metric.update(labels, labels)
+        >>> metric.compute()
+        {'boundary_iou': 100.0}
+    """
+
+    specs = (MetricSpec("boundary_iou", "%", True),)
+
+    def __init__(
+        self, num_classes: int, ratio: float = 0.02, ignore_index: int = IGNORE_INDEX
+    ) -> None:
+        check_classes(num_classes, ignore_index)
+        if not (0 < ratio < math.inf):
+            raise ValueError(f"ratio={ratio}: must be finite and above 0")
+        self.num_classes = num_classes
+        self.ratio = ratio
+        self.ignore_index = ignore_index
+        self.sums = torch.zeros(num_classes, 3, dtype=torch.int64)
+
+    def image_sums(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Count each class's pixels in both bands, the predicted and the true one: B x K x 3."""
+        check_labels(prediction, target, self.num_classes, self.ignore_index)
+        width = max(1, round(self.ratio * math.hypot(*target.shape[-2:])))
+        ignored = target == self.ignore_index
+        ours, truth = (inner_band(labels, ignored, width) for labels in (prediction, target))
+        counted = [
+            (target, ours & truth & (prediction == target)),
+            (prediction, ours),
+            (target, truth),
+        ]
+        counts = [count_labels(labels, where, self.num_classes) for labels, where in counted]
+        return torch.stack(counts, dim=2)
+
+    def compute(self) -> dict[str, float]:  # noqa: D102
+        both, ours, truth = self.sums.double().unbind(1)
+        return {"boundary_iou": 100 * mean_where(both / (ours + truth - both), truth > 0)}
+
+
+def inner_band(labels: Tensor, ignored: Tensor, width: int) -> Tensor:
+    """Mark the pixels that leave their own class's mask when it is eroded by 3 x 3, width times.
+
+    Those erosions are one by a square of side 2 width + 1: a pixel leaves if another class, or
+    the outside of the image, is in the square around it. Every pixel has one class, so that one
+    highest and one lowest label per square tell it for all classes at once.
+
+    Args:
+        labels: B x H x W integer.
+        ignored: B x H x W bool; neither marked themselves nor another class to any pixel.
+        width: pixels.
+
+    Returns:
+        B x H x W bool.
+
+    Example:
+        >>> labels = torch.zeros(1, 3, 3, dtype=torch.int64)
+        >>> inner_band(labels, labels > 0, width=1).long().tolist()
+        [[[1, 1, 1], [1, 0, 1], [1, 1, 1]]]
+    """
+
+    def highest(values: Tensor) -> Tensor:
+        known = values.masked_fill(ignored, -math.inf)
+        padded = F.pad(known, [width] * 4, value=math.inf)
+        rows = F.max_pool2d(padded, (1, 2 * width + 1), stride=1)
+        return F.max_pool2d(rows, (2 * width + 1, 1), stride=1)
+
+    own = labels.float()
+    return ((highest(own) != own) | (highest(-own) != -own)) & ~ignored
+
+
+class BoundaryF(Metric):
+    """F-measure of contours that may miss each other by a tolerance (after DAVIS, 2016).
+
+    A class's contour in an image is its pixels that touch (4-neighbours) another class; neither
+    the image border nor a border to ignored pixels is contour. A contour pixel is matched if
+    some pixel of the other map's contour of that class is within the tolerance (Euclidean,
+    between centres); one pixel may match many, where DAVIS and the benchmark of Martin et al.
+    (2004) differ too. P and R are the matched fractions of the predicted and the true contour.
+    F = 2PR / (P + R) for each image and class; a class without contour in both is skipped, in
+    one of them counts 0. The mean is over images for each class, then over the classes that
+    have a contour in the ground truth of the set.
+
+    Args:
+        num_classes: K.
+        tolerance: pixels, at least 0; DAVIS takes ceil(0.008 x image diagonal).
+        ignore_index: label of ignored pixels in the target.
+
+    Shape:
+        - prediction, target: B x H x W int64.
+
+    Raises:
+        ValueError: a setting is out of its range.
+
+    Example:
+        >>> truth = torch.tensor([[[0, 0, 0, 1, 1, 1]]])
+        >>> for tolerance in (0, 1):
+        ...     metric = BoundaryF(num_classes=2, tolerance=tolerance)
+        ...     metric.update(torch.tensor([[[0, 0, 1, 1, 1, 1]]]), truth)
+        ...     metric.compute()
+        {'boundary_f': 0.0}
+        {'boundary_f': 100.0}
+    """
+
+    specs = (MetricSpec("boundary_f", "%", True),)
+
+    def __init__(
+        self, num_classes: int, tolerance: int = 1, ignore_index: int = IGNORE_INDEX
+    ) -> None:
+        check_classes(num_classes, ignore_index)
+        if tolerance < 0:
+            raise ValueError(f"tolerance={tolerance}: must be at least 0 pixels")
+        self.num_classes = num_classes
+        self.tolerance = tolerance
+        self.ignore_index = ignore_index
+        self.sums = torch.zeros(num_classes, 3, dtype=torch.float64)
+
+    def image_sums(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Return F and whether it counts, and whether the truth has contour: B x K x 3."""
+        check_labels(prediction, target, self.num_classes, self.ignore_index)
+        prediction = prediction.where(target != self.ignore_index, self.ignore_index)
+        ours, truth = (self._contours(labels) for labels in (prediction, target))
+        matched = [self._count(a, _near(a, b, self.tolerance)) for a, b in self._pairs(ours, truth)]
+        lengths = [self._count(contours, contours >= 0) for contours in (ours, truth)]
+        precision, recall = (m / n.clamp(min=1) for m, n in zip(matched, lengths, strict=True))
+        score = 2 * precision * recall / (precision + recall)
+        score = score.where(precision + recall > 0, 0.0)
+        counted = lengths[0] + lengths[1] > 0
+        return torch.stack([score, counted.double(), (lengths[1] > 0).double()], dim=2)
+
+    def _contours(self, labels: Tensor) -> Tensor:
+        """Keep the labels of contour pixels, B x H x W; -1 elsewhere."""
+        return labels.where(label_changes(labels, self.ignore_index), -1)
+
+    def compute(self) -> dict[str, float]:  # noqa: D102
+        total, images, truths = self.sums.unbind(1)
+        return {"boundary_f": 100 * mean_where(total / images, truths > 0)}

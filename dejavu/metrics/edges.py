@@ -1,0 +1,102 @@
+"""Where labels, depth or normals jump, and the bands around such places."""
+
+import math
+
+import numpy as np
+import torch
+from scipy.ndimage import distance_transform_edt
+from torch import Tensor
+
+
+def distance_to(marked: Tensor) -> Tensor:
+    """Euclidean distance of each pixel's centre to the nearest marked one's, in pixels.
+
+    Args:
+        marked: B x H x W bool.
+
+    Returns:
+        B x H x W float32, 0 at marked pixels; infinite in an image without any.
+
+    Example:
+        >>> distance_to(torch.tensor([[[True, False, False]]])).tolist()
+        [[[0.0, 1.0, 2.0]]]
+    """
+    distances = np.full(marked.shape, np.inf, np.float32)
+    for image, row in zip(marked.cpu().numpy(), distances, strict=True):
+        if image.any():
+            row[...] = distance_transform_edt(~image)
+    return torch.from_numpy(distances).to(marked.device)
+
+
+def touching(jumps_right: Tensor, jumps_down: Tensor) -> Tensor:
+    """Mark the pixels on both sides of jumps between 4-neighbours.
+
+    Args:
+        jumps_right: B x H x (W - 1) bool, between a pixel and the one to its right.
+        jumps_down: B x (H - 1) x W bool, between a pixel and the one below.
+
+    Returns:
+        B x H x W bool.
+    """
+    batch, height, _ = jumps_right.shape
+    marked = jumps_right.new_zeros(batch, height, jumps_down.shape[-1])
+    marked[..., :-1] |= jumps_right
+    marked[..., 1:] |= jumps_right
+    marked[..., :-1, :] |= jumps_down
+    marked[..., 1:, :] |= jumps_down
+    return marked
+
+
+def label_changes(labels: Tensor, ignore_index: int) -> Tensor:
+    """Mark pixels with a 4-neighbour of another label; a border to ignored pixels is none.
+
+    Args:
+        labels: B x H x W integer.
+        ignore_index: label of ignored pixels.
+
+    Returns:
+        B x H x W bool.
+    """
+
+    def jump(a: Tensor, b: Tensor) -> Tensor:
+        return (a != b) & (a != ignore_index) & (b != ignore_index)
+
+    return touching(jump(labels[..., :-1], labels[..., 1:]), jump(labels[:, :-1], labels[:, 1:]))
+
+
+def depth_edges(depth: Tensor, relative: float = 0.1) -> Tensor:
+    """Mark pixels whose depth differs from a 4-neighbour's by more than a part of the nearer.
+
+    Args:
+        depth: B x 1 x H x W, metres; 0 or less where unknown, which makes no edge.
+        relative: smallest jump, as a fraction of the nearer depth.
+
+    Returns:
+        B x H x W bool.
+    """
+
+    def jump(a: Tensor, b: Tensor) -> Tensor:
+        near = torch.minimum(a, b)
+        return ((a - b).abs() > relative * near) & (near > 0)
+
+    d = depth[:, 0]
+    return touching(jump(d[..., :-1], d[..., 1:]), jump(d[:, :-1], d[:, 1:]))
+
+
+def normal_edges(normals: Tensor, degrees: float = 20.0) -> Tensor:
+    """Mark pixels whose normal differs from a 4-neighbour's by more than an angle.
+
+    Args:
+        normals: B x 3 x H x W unit vectors; the zero vector where unknown, which makes no edge.
+        degrees: smallest jump.
+
+    Returns:
+        B x H x W bool.
+    """
+
+    def jump(a: Tensor, b: Tensor) -> Tensor:
+        known = (a != 0).any(1) & (b != 0).any(1)
+        return ((a * b).sum(1) < math.cos(math.radians(degrees))) & known
+
+    n = normals
+    return touching(jump(n[..., :-1], n[..., 1:]), jump(n[:, :, :-1], n[:, :, 1:]))

@@ -1,0 +1,113 @@
+"""Metrics of surface normals."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dejavu.metrics.base import Metric, MetricSpec, check_maps
+from dejavu.metrics.edges import distance_to, normal_edges
+
+_BINS_PER_DEGREE = 100
+_BINS = 180 * _BINS_PER_DEGREE
+
+
+def angles(prediction: Tensor, target: Tensor) -> Tensor:
+    """Angle between two fields of vectors, B x H x W degrees in fp32.
+
+    theta = 2 atan2(|a - b|, |a + b|) on normalised vectors, which is exact for small and for large
+    angles, where the arc cosine is not (Kahan, 2006).
+
+    Example:
+        >>> angles(torch.eye(3)[:1].view(1, 3, 1, 1), torch.eye(3)[1:2].view(1, 3, 1, 1)).item()
+        90.0
+    """
+    a, b = F.normalize(prediction.float(), dim=1), F.normalize(target.float(), dim=1)
+    return torch.rad2deg(2 * torch.atan2((a - b).norm(dim=1), (a + b).norm(dim=1)))
+
+
+class NormalsMetric(Metric):
+    """Angular errors over all valid pixels of the set, pooled.
+
+    Valid is where the truth is not the zero vector. The median comes from a histogram of 0.01
+    degree bins; shares are of pixels strictly below the threshold.
+
+    Shape:
+        - prediction, target: B x 3 x H x W, camera frame; need not be normalised.
+
+    Example:
+        >>> metric = NormalsMetric()
+        >>> metric.update(torch.eye(3)[:1].view(1, 3, 1, 1), torch.eye(3)[:1].view(1, 3, 1, 1))
+        >>> metric.compute()["mean_angle"], metric.compute()["within_11_25"]
+        (0.0, 100.0)
+    """
+
+    THRESHOLDS = (11.25, 22.5, 30.0)
+    specs = (
+        MetricSpec("mean_angle", "deg", False),
+        MetricSpec("median_angle", "deg", False),
+        MetricSpec("rmse_angle", "deg", False),
+        MetricSpec("within_11_25", "%", True),
+        MetricSpec("within_22_5", "%", True),
+        MetricSpec("within_30", "%", True),
+    )
+
+    def __init__(self) -> None:
+        self.sums = torch.zeros(3 + len(self.THRESHOLDS) + _BINS, dtype=torch.float64)
+
+    def image_sums(self, prediction: Tensor, target: Tensor) -> Tensor:  # noqa: D102
+        check_maps(prediction, target, channels=3)
+        valid = (target != 0).any(1).flatten(1)
+        theta = angles(prediction, target).flatten(1).double().masked_fill(~valid, 0)
+        below = [((theta < t) & valid).sum(1) for t in self.THRESHOLDS]
+        bins = (theta * _BINS_PER_DEGREE).long().clamp(max=_BINS - 1)
+        histogram = torch.zeros(len(theta), _BINS, dtype=torch.float64, device=theta.device)
+        histogram.scatter_add_(1, bins, valid.double())
+        scalars = torch.stack([valid.sum(1), theta.sum(1), theta.square().sum(1), *below], dim=1)
+        return torch.cat([scalars, histogram], dim=1)
+
+    def compute(self) -> dict[str, float]:  # noqa: D102
+        count, total, squares, *below = self.sums[: 3 + len(self.THRESHOLDS)]
+        values = [
+            total / count,
+            self._median(count),
+            (squares / count).sqrt(),
+            *(100 * share / count for share in below),
+        ]
+        return {spec.name: float(v) for spec, v in zip(self.specs, values, strict=True)}
+
+    def _median(self, count: Tensor) -> float:
+        """Centre of the bin in which half of the pixels are reached."""
+        if count == 0:
+            return math.nan
+        reached = self.sums[3 + len(self.THRESHOLDS) :].cumsum(0) >= count / 2
+        return (int(reached.nonzero()[0]) + 0.5) / _BINS_PER_DEGREE
+
+
+class NormalsEdgeMetric(Metric):
+    """Mean angular error near discontinuities of the ground truth's normals, pooled.
+
+    A discontinuity is a jump between 4-neighbours by more than 20 degrees; its band holds the
+    pixels whose centre is less than ``width`` from that of a pixel at a jump.
+
+    Shape:
+        - prediction, target: B x 3 x H x W, camera frame.
+    """
+
+    specs = (MetricSpec("edge_mean_angle", "deg", False),)
+
+    def __init__(self, width: int = 2) -> None:
+        self.width = width
+        self.sums = torch.zeros(2, dtype=torch.float64)
+
+    def image_sums(self, prediction: Tensor, target: Tensor) -> Tensor:  # noqa: D102
+        check_maps(prediction, target, channels=3)
+        band = distance_to(normal_edges(target)) < self.width
+        counted = band & (target != 0).any(1)
+        theta = angles(prediction, target).double() * counted
+        return torch.stack([theta.sum((1, 2)), counted.sum((1, 2)).double()], dim=1)
+
+    def compute(self) -> dict[str, float]:  # noqa: D102
+        total, count = self.sums
+        return {"edge_mean_angle": (total / count).item()}

@@ -1,0 +1,130 @@
+"""Networks by name; each maps B x 3 x H x W images to B x channels x H x W outputs."""
+
+import importlib.util
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dejavu.config import NetworkParams
+
+
+class ConvNormReLU(nn.Sequential):
+    """A 3 x 3 convolution, batch normalisation and ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+        )
+
+
+class FeaturePyramid(nn.Module):
+    """A small feature pyramid network (after Lin et al., 2017) for the CPU study.
+
+    Four stages at strides 2, 4, 8 and 16 are merged top-down at ``width`` channels; the head
+    reads the finest level and its output is upsampled bilinearly to the image's size.
+
+    Args:
+        channels: output channels.
+        width: channels at stride 2; deeper stages have 2, 3 and 4 times as many.
+
+    Shape:
+        - image: B x 3 x H x W, H and W at least 16.
+        - output: B x channels x H x W.
+
+    Example:
+        >>> FeaturePyramid(channels=5, width=8)(torch.zeros(2, 3, 32, 48)).shape
+        torch.Size([2, 5, 32, 48])
+    """
+
+    def __init__(self, channels: int, width: int = 32) -> None:
+        super().__init__()
+        widths = [width * factor for factor in (1, 2, 3, 4)]
+        self.stages = nn.ModuleList(
+            nn.Sequential(ConvNormReLU(inputs, outputs, stride=2), ConvNormReLU(outputs, outputs))
+            for inputs, outputs in zip([3, *widths[:-1]], widths, strict=True)
+        )
+        self.laterals = nn.ModuleList(nn.Conv2d(w, width, 1) for w in widths)
+        self.head = nn.Sequential(ConvNormReLU(width, width), nn.Conv2d(width, channels, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map images to outputs of the same size."""
+        features = []
+        x = image
+        for stage in self.stages:
+            x = stage(x)
+            features.append(x)
+        merged: Tensor = self.laterals[-1](features[-1])
+        for lateral, feature in zip(list(self.laterals)[-2::-1], features[-2::-1], strict=True):
+            merged = lateral(feature) + _resize(merged, feature.shape[-2:])
+        return _resize(self.head(merged), image.shape[-2:])
+
+
+class TorchvisionNetwork(nn.Module):
+    """One of torchvision's segmentation networks, from scratch, with any output channels.
+
+    Raises:
+        ValueError: torchvision has no segmentation network of that name.
+    """
+
+    def __init__(self, architecture: str, channels: int) -> None:
+        super().__init__()
+        segmentation = _import_torchvision_segmentation()
+        builder = getattr(segmentation, architecture, None)
+        if builder is None:
+            raise ValueError(f"architecture={architecture!r} is none of torchvision's networks")
+        self.network = builder(weights=None, weights_backbone=None, num_classes=channels)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map images to outputs of the same size."""
+        output: Tensor = self.network(image)["out"]
+        return output
+
+
+def create_model(params: NetworkParams, channels: int) -> nn.Module:
+    """Build a network with freshly drawn weights from torch's global generator.
+
+    Example:
+        >>> model = create_model(NetworkParams(architecture="feature_pyramid"), channels=3)
+        >>> model(torch.zeros(1, 3, 64, 64)).shape
+        torch.Size([1, 3, 64, 64])
+    """
+    if params.architecture in OWN_NETWORKS:
+        return OWN_NETWORKS[params.architecture](channels, params.width)
+    return TorchvisionNetwork(params.architecture, channels)
+
+
+OWN_NETWORKS: dict[str, Callable[[int, int], nn.Module]] = {"feature_pyramid": FeaturePyramid}
+
+
+def _resize(x: Tensor, size: torch.Size) -> Tensor:
+    return F.interpolate(x, size, mode="bilinear", align_corners=False)
+
+
+@cache
+def _import_torchvision_segmentation() -> ModuleType:
+    """Import torchvision also where its compiled operators do not fit a CPU build of torch.
+
+    Its wheel may be linked to CUDA: then its library cannot be loaded, and the import stops at
+    the schemas of two operators that no segmentation network calls. Declaring them lets it pass.
+    """
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or spec.origin is None:
+        raise ImportError("torchvision is not installed: pip install 'dejavu-dense[study]'")
+    for library in Path(spec.origin).parent.glob("_C*.so"):
+        try:
+            torch.ops.load_library(str(library))
+        except OSError:
+            _declare_operators()
+    return importlib.import_module("torchvision.models.segmentation")
+
+
+def _declare_operators() -> None:
+    torch.library.define("torchvision::nms", "(Tensor dets, Tensor scores, float t) -> Tensor")
+    torch.library.define("torchvision::qnms", "(Tensor dets, Tensor scores, float t) -> Tensor")

@@ -1,0 +1,80 @@
+"""What the methods see and make of single scenes, as pictures for the qualitative sheets."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dejavu.checkpoint import Checkpoint
+from dejavu.data.sample import Sample, denormalise
+from dejavu.data.store import PreparedSplit
+from dejavu.evaluation import load_run
+from dejavu.identity import Run
+from dejavu.layout import Layout
+from dejavu.reporting.figures import QualitativeRow
+from dejavu.seeding import generator
+
+Picture = NDArray[np.uint8]
+
+
+def qualitative_rows(layout: Layout, task: str) -> list[QualitativeRow]:
+    """Draw scenes with the reference and each DejaVu method, on the first network and seed.
+
+    The scenes are the first `report.scenes` of the evaluated split: none is picked for its looks.
+
+    Args:
+        layout: the study, with its data and checkpoints in place.
+        task: a task of the study.
+
+    Returns:
+        A row for each method and scene: image, redacted, regenerated, prediction of the
+        reference, prediction of the method, ground truth, and both errors.
+    """
+    params = layout.params
+    scenes = PreparedSplit(layout.data, params.evaluation.split)
+    sample = scenes.batch(range(min(params.report.scenes, len(scenes))))
+    reference = _load(layout, task, params.report.reference)
+    treated = [label for label, method in params.methods.items() if method.dejavu]
+    rows = []
+    for label in treated:
+        with torch.inference_mode():
+            columns = _columns(
+                sample, params.report.reference, reference, _load(layout, task, label)
+            )
+        rows += [
+            QualitativeRow(label, [(title, pictures[index]) for title, pictures in columns.items()])
+            for index in range(len(sample.image))
+        ]
+    return rows
+
+
+def _load(layout: Layout, task: str, method: str) -> Checkpoint:
+    network, seed = next(iter(layout.params.networks)), layout.params.seeds[0]
+    run = Run(layout.params, task, network, method, seed)
+    return load_run(run, layout.checkpoint(run))
+
+
+def _columns(
+    sample: Sample, name: str, reference: Checkpoint, treated: Checkpoint
+) -> dict[str, Picture]:
+    task = treated.task
+    output = treated.model(sample.image)
+    assert treated.criterion is not None
+    seen = treated.criterion.regenerate(sample.image, output, generator(0, "qualitative"))
+    before = task.predict(reference.model(sample.image))
+    after = task.predict(output)
+    target = task.target(sample)
+    return {
+        "image": _rgb(sample.image),
+        "redacted": _rgb(seen.redacted),
+        "regenerated": _rgb(seen.regenerated),
+        name: task.colour(before).numpy(),
+        "DejaVu": task.colour(after).numpy(),
+        "ground truth": task.colour(target).numpy(),
+        f"{name}'s error": task.colour_error(before, target).numpy(),
+        "DejaVu's error": task.colour_error(after, target).numpy(),
+    }
+
+
+def _rgb(image: Tensor) -> Picture:
+    return denormalise(image).permute(0, 2, 3, 1).numpy()

@@ -1,0 +1,127 @@
+"""What is generated from the typed params: the default study, the JSON schema, the reference."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+from dejavu import config
+from dejavu.config import Params
+
+_WIDTH = 88
+
+DEFAULT_STUDY: dict[str, Any] = {
+    "study": "default",
+    "tasks": ["segmentation", "depth", "normals"],
+    "networks": {"fpn": {"architecture": "feature_pyramid", "width": 24}},
+    "methods": {
+        "baseline": {},
+        "dejavu-spatial": {
+            "dejavu": {
+                "redaction": {"name": "random_blocks", "block": 8, "keep": 0.3},
+                "gamma": {"segmentation": 0.3, "depth": 0.1, "normals": 0.05},
+            }
+        },
+        "dejavu-spectral": {
+            "dejavu": {
+                "redaction": {"name": "low_pass", "cutoff": 0.06},
+                "gamma": {"segmentation": 0.3, "depth": 0.1, "normals": 0.05},
+            }
+        },
+    },
+    "seeds": [0, 1, 2],
+}
+"""The embedded study: all else is the typed tree's own defaults."""
+
+_HEADER = """\
+# The embedded study: procedural rooms, on a CPU, in minutes.
+# Generated from dejavu/reference.py and dejavu/config.py by `make params`; copy it to start a
+# study of your own (a study file is complete: it replaces this one, nothing is merged).
+"""
+
+
+def generated_files() -> dict[Path, str]:
+    """Return every generated file of the repository, by its path from the root."""
+    return {
+        Path("params/default.yaml"): _HEADER + render_params(Params.model_validate(DEFAULT_STUDY)),
+        Path("params/schema.json"): json.dumps(Params.model_json_schema(), indent=1) + "\n",
+        Path("docs/params.md"): render_reference(),
+    }
+
+
+def render_params(params: Params) -> str:
+    """Write params as YAML, complete, with each field's meaning as a comment."""
+    return "".join(f"{line}\n" for line in _yaml_section(params, ""))
+
+
+def _yaml_section(section: BaseModel, indent: str) -> Iterator[str]:
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            yield from ("", f"# {_summary(type(value))}") if not indent else ()
+            yield f"{indent}{name}:"
+            yield from _yaml_section(value, indent + "  ")
+        elif isinstance(value, dict) and any(isinstance(v, BaseModel) for v in value.values()):
+            yield from ("", f"# {field.description}")
+            yield f"{indent}{name}:"
+            for label, item in value.items():
+                yield f"{indent}  {label}:"
+                yield from _yaml_section(item, indent + "    ")
+        else:
+            entry = f"{indent}{name}: {_flow(value)}"
+            comment = f"  # {field.description}" if field.description else ""
+            fits = len(entry) + len(comment) <= _WIDTH
+            yield from (entry + comment,) if fits else (f"{indent}#{comment[3:]}", entry)
+
+
+def _flow(value: Any) -> str:
+    plain = (
+        [v.model_dump() for v in value]
+        if isinstance(value, list) and value and isinstance(value[0], BaseModel)
+        else value
+    )
+    text: str = yaml.safe_dump(plain, default_flow_style=True, sort_keys=False, width=10_000)
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def render_reference() -> str:
+    """Write the reference of all params as a Markdown page."""
+    lines = [
+        "# Params",
+        "",
+        "Generated from `dejavu/config.py` by `make params`. A study file holds these keys and no "
+        "others; a key without a default must be given.",
+    ]
+    sections = [
+        value
+        for value in vars(config).values()
+        if isinstance(value, type) and issubclass(value, config.Section)
+    ]
+    for section in reversed(sections[1:]):
+        lines += ["", f"## {section.__name__}", "", _text(section), ""]
+        if section.model_fields:
+            lines += ["| key | default | meaning |", "| --- | --- | --- |"]
+        for name, field in section.model_fields.items():
+            default = (
+                "required"
+                if field.is_required()
+                else _default(field.get_default(call_default_factory=True))
+            )
+            meaning = field.description or "see below"
+            lines.append(f"| `{name}` | {default} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def _default(value: Any) -> str:
+    return f"`{type(value).__name__}`" if isinstance(value, BaseModel) else f"`{_flow(value)}`"
+
+
+def _text(section: type[BaseModel]) -> str:
+    return " ".join((section.__doc__ or "").split())
+
+
+def _summary(section: type[BaseModel]) -> str:
+    return (section.__doc__ or "").splitlines()[0].rstrip(".")

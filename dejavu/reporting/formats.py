@@ -1,0 +1,139 @@
+"""Tables as files: CSV for programs, Markdown and LaTeX for people."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from dejavu.files import write_text
+
+_TEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "±": r"$\pm$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "Δ": r"$\Delta$",
+    "°": r"$^\circ$",
+}
+_MINUS = re.compile(r"(?<![\w.)])-(?=\d)")
+
+
+@dataclass(frozen=True)
+class Section:
+    """Rows below a header of their own; all cells are plain text."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table for people.
+
+    Attributes:
+        name: identifier, the file name without its suffix.
+        caption: what the table shows.
+        sections: all with the same number of columns.
+        text_columns: how many columns, from the left, hold text; the others hold numbers.
+        notes: lines below the table.
+    """
+
+    name: str
+    caption: str
+    sections: Sequence[Section]
+    text_columns: int
+    notes: Sequence[str]
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Write a frame: ten significant digits, empty where undefined, Unix line ends."""
+    write_text(path, frame.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
+
+
+def write_table(frame: pd.DataFrame, table: Table, folder: Path) -> None:
+    """Write ``name.csv``, ``name.md`` and ``name.tex`` of a table to ``folder``."""
+    write_csv(frame, folder / f"{table.name}.csv")
+    write_text(folder / f"{table.name}.md", to_markdown(table))
+    write_text(folder / f"{table.name}.tex", to_tex(table))
+
+
+def to_markdown(table: Table) -> str:
+    """Render a table in GitHub's Markdown: the caption, one table per section, the notes.
+
+    Example:
+        >>> section = Section(["depth", "RMSE (m) ↓"], [["baseline", "0.512 ± 0.004"]])
+        >>> print(to_markdown(Table("main", "Errors.", [section], 1, ["Split: test."])))
+        Errors.
+        <BLANKLINE>
+        | depth | RMSE (m) ↓ |
+        | :--- | ---: |
+        | baseline | 0.512 ± 0.004 |
+        <BLANKLINE>
+        - Split: test.
+        <BLANKLINE>
+    """
+    blocks = [_markdown_text(table.caption)]
+    for section in table.sections:
+        rule = [":---" if i < table.text_columns else "---:" for i in range(len(section.header))]
+        lines = [map(_markdown_text, section.header), rule]
+        lines += [map(_markdown_text, row) for row in section.rows]
+        blocks.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    blocks.append("\n".join(f"- {_markdown_text(note)}" for note in table.notes))
+    return "\n\n".join(blocks) + "\n"
+
+
+def to_tex(table: Table) -> str:
+    """Render a table as a LaTeX ``table`` environment that needs the package booktabs."""
+    columns = len(table.sections[0].header) if table.sections else 1
+    alignment = "l" * table.text_columns + "r" * (columns - table.text_columns)
+    body: list[str] = []
+    for index, section in enumerate(table.sections):
+        body += [r"\toprule" if index == 0 else r"\midrule", _tex_row(section.header), r"\midrule"]
+        body += map(_tex_row, section.rows)
+    lines = [
+        r"% needs \usepackage{booktabs}",
+        r"\begin{table}",
+        r"\centering",
+        r"\small",
+        rf"\caption{{{escape_tex(table.caption)}}}",
+        rf"\label{{tab:{table.name.replace('_', '-')}}}",
+        rf"\begin{{tabular}}{{{alignment}}}",
+        *body,
+        *([r"\bottomrule"] if body else []),
+        r"\end{tabular}",
+        *(rf"\par\smallskip\footnotesize {escape_tex(note)}" for note in table.notes),
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def escape_tex(text: str) -> str:
+    r"""Write plain text so that LaTeX prints it as it stands.
+
+    Example:
+        >>> print(escape_tex("random_blocks: 5 % [-0.3, 1.0]"))
+        random\_blocks: 5 \% [$-$0.3, 1.0]
+    """
+    pieces = _MINUS.split(text)
+    return "$-$".join("".join(_TEX.get(c, c) for c in piece) for piece in pieces)
+
+
+def _tex_row(cells: Sequence[str]) -> str:
+    return " & ".join(map(escape_tex, cells)) + r" \\"
+
+
+def _markdown_text(text: str) -> str:
+    return re.sub(r"([\\|*<>`])", r"\\\1", text)

@@ -1,0 +1,216 @@
+"""How numbers, metrics and findings are put into words: the same everywhere."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pandas as pd
+
+from dejavu.reporting.sources import Measured
+from dejavu.reporting.tables import PILOT_BELOW, Design, records
+
+Outcome = Literal["better", "worse", "undecided", "no interval", "undefined"]
+
+_LABELS = {
+    "miou": "mIoU",
+    "boundary_f": "boundary F",
+    "abs_rel": "AbsRel",
+    "sq_rel": "SqRel",
+    "rmse": "RMSE",
+    "rmse_log": "RMSE (log)",
+    "silog": "SILog",
+    "edge_rmse": "RMSE at depth edges",
+    "edge_abs_rel": "AbsRel at depth edges",
+    "mean_angle": "mean angle",
+    "edge_mean_angle": "mean angle at edges",
+}
+_WORDS = {"miou": "mIoU", "iou": "IoU", "rmse": "RMSE", "f": "F"}
+_DECIMALS = {"%": 2, "deg": 2, "m": 4}
+_UNITS = {"1": "", "deg": "°"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one paired difference says.
+
+    Attributes:
+        task: the task.
+        network: the network.
+        method: the method that is compared with the reference.
+        metric: name of the metric.
+        outcome: ``better`` or ``worse`` only where the interval excludes zero.
+        text: one English sentence.
+    """
+
+    task: str
+    network: str
+    method: str
+    metric: str
+    outcome: Outcome
+    text: str
+
+
+def metric_label(name: str) -> str:
+    """Return a metric's name as the field writes it.
+
+    Example:
+        >>> metric_label("boundary_iou"), metric_label("trimap_miou_4")
+        ('boundary IoU', 'trimap mIoU 4')
+    """
+    return _LABELS.get(name) or " ".join(_WORDS.get(word, word) for word in name.split("_"))
+
+
+def metric_header(name: str, unit: str, higher_is_better: bool) -> str:
+    """Return label, unit and direction of improvement, such as ``mIoU (%) ↑``."""
+    shown = _UNITS.get(unit, unit)
+    label = f"{metric_label(name)} ({shown})" if shown else metric_label(name)
+    return f"{label} {'↑' if higher_is_better else '↓'}"
+
+
+def value_text(mean: float, std: float, unit: str) -> str:
+    """Return ``mean ± standard deviation`` with the decimals of the unit."""
+    if math.isnan(mean):
+        return "undefined"
+    decimals = _DECIMALS.get(unit, 4)
+    spread = "" if math.isnan(std) else f" ± {std:.{decimals}f}"
+    return f"{mean:.{decimals}f}{spread}"
+
+
+def difference_text(delta: float, low: float, high: float, unit: str) -> str:
+    """Return ``+mean [low, high]`` with the decimals of the unit."""
+    if math.isnan(delta):
+        return "undefined"
+    decimals = _DECIMALS.get(unit, 4)
+    interval = "no interval" if math.isnan(low) else f"{low:.{decimals}f}, {high:.{decimals}f}"
+    return f"{delta:+.{decimals}f} [{interval}]"
+
+
+def outcome_of(delta: float, low: float, high: float, higher_is_better: bool) -> Outcome:
+    """Say whether an interval excludes zero, and on which side.
+
+    Example:
+        >>> outcome_of(-0.2, -0.3, -0.1, higher_is_better=False)
+        'better'
+    """
+    if math.isnan(delta):
+        return "undefined"
+    if math.isnan(low):
+        return "no interval"
+    if low <= 0 <= high:
+        return "undecided"
+    return "better" if (low > 0) == higher_is_better else "worse"
+
+
+def verdicts(table: pd.DataFrame, design: Design) -> list[Verdict]:
+    """Say in one sentence each what the differences of a table mean.
+
+    Args:
+        table: what `main_table` or `all_metrics_table` returned.
+        design: what was compared.
+
+    Returns:
+        One verdict per task, network, method other than the reference, and metric.
+    """
+    rows = table[table["method"] != design.reference]
+    return [_verdict(row, design) for row in records(rows)]
+
+
+def headline(found: Sequence[Verdict], design: Design, seeds: int) -> str:
+    """Count the outcomes of verdicts in one sentence, and say whether they are a pilot's."""
+    if not found:
+        return f"The study has no method to compare with {design.reference}."
+    counts = {name: sum(v.outcome == name for v in found) for name in ("better", "worse")}
+    rest = len(found) - sum(counts.values())
+    text = (
+        f"Of {len(found)} comparisons with {design.reference} (primary and boundary metrics), "
+        f"{counts['better']} {_are(counts['better'])} better, "
+        f"{counts['worse']} {_are(counts['worse'])} worse, and in {rest} no difference can be "
+        "claimed"
+    )
+    if seeds < PILOT_BELOW:
+        return f"{text}. With n = {seeds} this is a pilot, from which no claim is made."
+    return f"{text}, with n = {seeds}."
+
+
+def gap_sentences(gap: Measured, design: Design) -> list[str]:
+    """Say, per task, how much the ground truth lowers L_DV under the methods' redactions."""
+    sentences = []
+    frame = gap.frame
+    for task in design.tasks:
+        rows = frame[(frame["task"] == task) & frame["method"].isin(list(design.methods))]
+        parts = [
+            f"{100 * row['gap']:.1f} % for {row['method']} ({row['redaction']})"
+            for row in records(rows)
+        ]
+        if parts:
+            sentences.append(
+                f"{task}: given the ground truth instead of zeros, the regeneration loss on "
+                f"{gap.conditions['split']} falls by {', by '.join(parts)}."
+            )
+    return sentences
+
+
+def cost_sentences(cost: Measured, design: Design) -> list[str]:
+    """Say, per task and network, what the methods cost at inference and in training."""
+    sentences = []
+    for (task, network), rows in cost.frame.groupby(["task", "network"], sort=False):
+        sizes = set(zip(rows["parameters"], rows["flops"], strict=True))
+        deployed = (
+            "all methods deploy a network of the same parameter and FLOP count"
+            if len(sizes) == 1
+            else "THE DEPLOYED NETWORKS DIFFER in parameters or FLOPs"
+        )
+        others = records(rows[rows["method"] != design.reference])
+        ratios = [f"{row['step_ratio']:.2f} x with {row['method']}" for row in others]
+        training = (
+            f"; a training step takes, relative to {design.reference}, {', '.join(ratios)}"
+            if ratios
+            else ""
+        )
+        sentences.append(f"{task}, {network}: {deployed}{training}.")
+    return sentences
+
+
+def _verdict(row: dict[str, Any], design: Design) -> Verdict:
+    delta, low, high = row["delta"], row["delta_low"], row["delta_high"]
+    task, network, method, metric = (row[k] for k in ("task", "network", "method", "metric"))
+    higher = row["higher_is_better"]
+    outcome = outcome_of(delta, low, high, higher)
+    where = f" on {network}" if len(design.networks) > 1 else ""
+    text = (
+        f"{task}, {method}{where}: {metric_label(metric)} "
+        f"{_amount(delta, low, high, row['unit'])} over {_seeds(row['n'])}: "
+        f"{_meaning(outcome, higher, low, row['n'])}."
+    )
+    return Verdict(task, network, method, metric, outcome, text)
+
+
+def _amount(delta: float, low: float, high: float, unit: str) -> str:
+    if math.isnan(delta):
+        return "undefined"
+    number, interval = difference_text(delta, low, high, unit).split(" ", 1)
+    shown = {"%": " points", "1": "", "deg": "°"}.get(unit, f" {unit}")
+    return f"{number}{shown} {interval}"
+
+
+def _seeds(n: int) -> str:
+    pilot = " (a pilot)" if n < PILOT_BELOW else ""
+    return f"{n} seed{'' if n == 1 else 's'}{pilot}"
+
+
+def _meaning(outcome: Outcome, higher_is_better: bool, low: float, n: int) -> str:
+    if outcome == "undefined":
+        return "nothing can be said, the metric is undefined for some seed"
+    if outcome == "no interval":
+        return "no difference can be claimed, one seed gives no interval"
+    if outcome == "undecided":
+        return "no difference can be claimed, the interval includes zero"
+    direction = "higher" if higher_is_better else "lower"
+    side = "above" if low > 0 else "below"
+    where = " in this pilot" if n < PILOT_BELOW else ""
+    return f"{outcome}{where}, the interval lies {side} zero and {direction} is better"
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"

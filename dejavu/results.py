@@ -1,0 +1,122 @@
+"""A study's metrics files and logs in; its tables, figures and report out."""
+
+import json
+from pathlib import Path
+
+from dejavu.config import Params
+from dejavu.files import write_text
+from dejavu.layout import Layout
+from dejavu.reference import render_params
+from dejavu.reporting.figures import (
+    draw_gap,
+    draw_paired_differences,
+    draw_qualitative,
+    draw_training_curves,
+    save,
+)
+from dejavu.reporting.formats import write_csv, write_table
+from dejavu.reporting.readable import (
+    readable_all_metrics,
+    readable_cost,
+    readable_gap,
+    readable_main,
+)
+from dejavu.reporting.report import Content, write_report
+from dejavu.reporting.sources import (
+    Measured,
+    Runs,
+    collect_costs,
+    collect_curves,
+    collect_gaps,
+    collect_runs,
+)
+from dejavu.reporting.tables import Design, all_metrics_table, main_table, summarise
+
+COMMANDS = ("git clone <this repository>", "make reproduce")
+
+
+def design(params: Params) -> Design:
+    """What the study compares, in the order of its params."""
+    return Design(
+        tasks=params.tasks,
+        networks=[*params.networks],
+        methods=[*params.methods],
+        reference=params.report.reference,
+        confidence=params.report.confidence,
+    )
+
+
+def write_tables(layout: Layout) -> Path:
+    """Write every table of the study as CSV, Markdown and LaTeX; return their folder.
+
+    Raises:
+        DejaVuError: a metrics file is missing or damaged, or two may not stand in one table.
+    """
+    compared, metrics, folder = design(layout.params), layout.results / "metrics", layout.tables
+    runs, gaps, costs = _runs(layout), _gaps(layout), _costs(layout)
+    main, every = main_table(runs, compared), all_metrics_table(runs, compared)
+    write_csv(runs.frame, metrics / "runs.csv")
+    write_csv(collect_curves(map(layout.log, layout.runs())), metrics / "curves.csv")
+    write_text(metrics / "summary.json", json.dumps(summarise(every), indent=1) + "\n")
+    write_table(main, readable_main(main, runs, compared), folder)
+    write_table(every, readable_all_metrics(every, runs, compared), folder)
+    write_table(gaps.frame, readable_gap(gaps, compared), folder)
+    write_table(costs.frame, readable_cost(costs, compared), folder)
+    return folder
+
+
+def draw_figures(layout: Layout) -> Path:
+    """Draw every figure of the study; return their folder.
+
+    Raises:
+        DejaVuError: a metrics file, a checkpoint or the data is missing or damaged.
+    """
+    from dejavu.qualitative import qualitative_rows  # needs torch, which tables do not
+
+    compared = design(layout.params)
+    curves = collect_curves(map(layout.log, layout.runs()))
+    save(draw_paired_differences(_runs(layout), compared), layout.figure("paired_differences"))
+    save(draw_training_curves(curves, compared), layout.figure("training_curves"))
+    save(draw_gap(_gaps(layout), compared), layout.figure("gap"))
+    for task in compared.tasks:
+        save(draw_qualitative(qualitative_rows(layout, task)), _sheet(layout, task))
+    return layout.figure("gap").parent
+
+
+def write_study_report(layout: Layout) -> Path:
+    """Write the study's report, one self-contained page; return its path.
+
+    Raises:
+        DejaVuError: a metrics file or a figure is missing or damaged.
+    """
+    compared, path = design(layout.params), layout.results / "report.html"
+    content = Content(
+        design=compared,
+        runs=_runs(layout),
+        gap=_gaps(layout),
+        cost=_costs(layout),
+        figures={
+            name: layout.figure(name) for name in ("paired_differences", "training_curves", "gap")
+        },
+        sheets={task: _sheet(layout, task) for task in compared.tasks},
+        params=render_params(layout.params),
+        commands=COMMANDS,
+    )
+    write_report(content, path)
+    return path
+
+
+def _runs(layout: Layout) -> Runs:
+    return collect_runs(map(layout.metrics, layout.runs()))
+
+
+def _gaps(layout: Layout) -> Measured:
+    return collect_gaps(map(layout.gap, layout.params.tasks))
+
+
+def _costs(layout: Layout) -> Measured:
+    return collect_costs(map(layout.cost, layout.params.tasks))
+
+
+def _sheet(layout: Layout, task: str) -> Path:
+    return layout.figure(f"qualitative_{task}")

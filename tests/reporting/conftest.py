@@ -1,0 +1,166 @@
+"""Tiny metrics files, logs, gaps and costs in the layout that the study writes."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dejavu.reporting.tables import Design
+
+VALUES = {
+    ("segmentation", "baseline"): {"miou": [50.0, 52.0, 51.0], "boundary_iou": [30.0, 31.0, 32.0]},
+    ("segmentation", "dejavu"): {"miou": [50.5, 53.0, 51.0], "boundary_iou": [31.0, 32.1, 32.9]},
+    ("depth", "baseline"): {"rmse": [0.50, 0.52, 0.51], "edge_rmse": [0.9, 0.9, 0.9]},
+    ("depth", "dejavu"): {"rmse": [0.45, 0.471, 0.459], "edge_rmse": [1.0, 1.01, 1.02]},
+}
+UNITS = {
+    "miou": ("%", True),
+    "boundary_iou": ("%", True),
+    "rmse": ("m", False),
+    "edge_rmse": ("m", False),
+}
+
+Write = Callable[..., Path]
+
+
+def _run(task: str, method: str, seed: int) -> dict[str, Any]:
+    values = VALUES[task, method]
+    primary, boundary = values
+    return {
+        "study": "tiny",
+        "dataset": "rooms",
+        "task": task,
+        "network": "fpn",
+        "method": method,
+        "seed": seed,
+        "split": "val",
+        "images": 8,
+        "run": "0123456789abcdef",
+        "checkpoint": "results/tiny/checkpoints/x.safetensors",
+        "protocol": {"boundary_ratio": 0.02, "edge_width": 2},
+        "primary": primary,
+        "boundary": boundary,
+        "metrics": [
+            {
+                "name": name,
+                "unit": UNITS[name][0],
+                "higher_is_better": UNITS[name][1],
+                "value": numbers[seed % 3],
+            }
+            for name, numbers in values.items()
+        ],
+    }
+
+
+@pytest.fixture
+def design() -> Design:
+    """Neither tasks nor methods are in alphabetical order."""
+    return Design(["segmentation", "depth"], ["fpn"], ["dejavu", "baseline"], "baseline")
+
+
+@pytest.fixture
+def write_run(tmp_path: Path) -> Write:
+    """Write one metrics file, with changed top-level keys; ``value`` replaces all values."""
+
+    def write(
+        task: str, method: str, seed: int, *, name: str = "", value: Any = None, **changes: Any
+    ) -> Path:
+        run = _run(task, method, seed) | changes
+        if value is not None:
+            run["metrics"] = [metric | {"value": value} for metric in run["metrics"]]
+        path = tmp_path / "runs" / task / "fpn" / method / (name or f"seed{seed}.json")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(run))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def run_paths(write_run: Write) -> list[Path]:
+    return [write_run(task, method, seed) for task, method in VALUES for seed in range(3)]
+
+
+@pytest.fixture
+def log_paths(tmp_path: Path) -> list[Path]:
+    paths = []
+    for task, method in VALUES:
+        for seed in range(2):
+            path = tmp_path / "checkpoints" / task / "fpn" / method / f"seed{seed}.jsonl"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lines = [
+                {
+                    "step": step,
+                    "task_loss": 2.0 - step / 10 + seed,
+                    "dejavu_loss": 1.0 - step / 20 if method == "dejavu" else None,
+                }
+                for step in (0, 5, 9)
+            ]
+            path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+            paths.append(path)
+    return paths
+
+
+@pytest.fixture
+def gap_paths(tmp_path: Path) -> list[Path]:
+    paths = []
+    for task in ("segmentation", "depth"):
+        rows = [
+            ("blank", None, "limit", 0.5),
+            ("low_pass(cutoff=0.06)", "dejavu", "spectral", 0.15),
+            ("identity", None, "limit", -0.01),
+        ]
+        tree = {
+            "study": "tiny",
+            "steps": 3,
+            "split": "val",
+            "rows": [
+                {
+                    "task": task,
+                    "redaction": redaction,
+                    "method": method,
+                    "kind": kind,
+                    "zeros": 1.0,
+                    "ground_truth": 1 - gap,
+                    "gap": gap,
+                }
+                for redaction, method, kind, gap in rows
+            ],
+        }
+        paths.append(tmp_path / "gap" / f"{task}.json")
+        paths[-1].parent.mkdir(exist_ok=True)
+        paths[-1].write_text(json.dumps(tree))
+    return paths
+
+
+@pytest.fixture
+def cost_paths(tmp_path: Path) -> list[Path]:
+    paths = []
+    for task in ("segmentation", "depth"):
+        tree = {
+            "device": "cpu",
+            "batch_size": 16,
+            "image_size": [64, 64],
+            "rounds": 2,
+            "rows": [
+                {
+                    "task": task,
+                    "network": "fpn",
+                    "method": method,
+                    "step_seconds": 0.03 * ratio,
+                    "step_ratio": ratio,
+                    "memory_bytes": 1048576,
+                    "memory_ratio": 1.0,
+                    "parameters": 301234,
+                    "training_parameters": 301234,
+                    "flops": 1500000,
+                }
+                for method, ratio in (("baseline", 1.0), ("dejavu", 1.25))
+            ],
+        }
+        paths.append(tmp_path / "cost" / f"{task}.json")
+        paths[-1].parent.mkdir(exist_ok=True)
+        paths[-1].write_text(json.dumps(tree))
+    return paths

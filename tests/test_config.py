@@ -1,0 +1,151 @@
+import copy
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import jsonschema
+import pytest
+import yaml
+
+from dejavu.config import Params, RedactionParams, TaskName, load_params, parse_params
+from dejavu.errors import ParamsError
+from dejavu.redaction import REDACTIONS
+from dejavu.reference import generated_files, render_params
+from dejavu.tasks import TASKS
+from tests.conftest import TINY, tiny_params
+
+ROOT = Path(__file__).parent.parent
+
+
+def with_value(path: str, value: Any) -> dict[str, Any]:
+    tree: dict[str, Any] = json.loads(tiny_params().model_dump_json())
+    node: Any = tree
+    *parents, last = path.split(".")
+    for key in parents:
+        node = node[key]
+    node[last] = value
+    return tree
+
+
+def message(tree: Any) -> str:
+    with pytest.raises(ParamsError) as caught:
+        parse_params(tree, "study.yaml")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("path", generated_files(), ids=str)
+def test_generated_file_agrees_with_the_typed_params(path: Path) -> None:
+    assert (ROOT / path).read_text() == generated_files()[path], "run `make params`"
+
+
+def test_default_study_is_complete_and_valid_by_its_schema() -> None:
+    tree = yaml.safe_load((ROOT / "params/default.yaml").read_text())
+    jsonschema.validate(tree, json.loads((ROOT / "params/schema.json").read_text()))
+    assert load_params(ROOT / "params/default.yaml").model_dump(mode="json") == tree
+
+
+def test_rendering_params_loses_nothing() -> None:
+    params = tiny_params()
+    assert parse_params(yaml.safe_load(render_params(params)), "x") == params
+
+
+def test_names_in_params_are_the_names_in_the_code() -> None:
+    assert set(get_args(TaskName)) == set(TASKS)
+    sections = get_args(get_args(RedactionParams)[0])
+    fields = {
+        get_args(s.model_fields["name"].annotation)[0]: set(s.model_fields) - {"name"}
+        for s in sections
+    }
+    assert fields == {
+        name: {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+        for name, kind in REDACTIONS.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("train.step", 3, "train: unknown key 'step'; did you mean 'steps'?"),
+        ("zzz", 3, "unknown key 'zzz'; valid keys: study, tasks"),
+        ("train.steps", 0, "train.steps: input should be greater than or equal to 1, not 0"),
+        ("train.steps", "many", "train.steps: input should be a valid integer"),
+        ("train.subset", 13, "train.subset: 13 scenes cannot be drawn from a pool of data.rooms"),
+        ("train.batch_size", 9, "train.batch_size: 9 is larger than train.subset = 8"),
+        ("tasks", ["depht"], "tasks.0: input should be 'segmentation', 'depth' or 'normals'"),
+        ("seeds", [0, 0], "seeds: [0, 0] names one twice"),
+        ("report.reference", "base", "report.reference: 'base' is none of the methods"),
+        (
+            "methods.dejavu-spatial.dejavu.redaction",
+            {"name": "lowpass", "cutoff": 0.1},
+            "methods.dejavu-spatial.dejavu.redaction.name",
+        ),
+        (
+            "methods.dejavu-spatial.dejavu.redaction",
+            {"name": "random_blocks", "blok": 8, "keep": 0.3},
+            "methods.dejavu-spatial.dejavu.redaction: unknown key 'blok'; did you mean 'block'?",
+        ),
+        (
+            "methods.dejavu-spatial.dejavu.redaction",
+            {"name": "band_stop", "low": 0.3, "high": 0.2},
+            "methods.dejavu-spatial.dejavu.redaction: low (0.3) must be below high (0.2)",
+        ),
+        (
+            "methods.dejavu-spatial.dejavu.gamma",
+            {"depth": 1, "normals": 1},
+            "methods.dejavu-spatial.dejavu.gamma: no weight for segmentation",
+        ),
+        (
+            "methods.dejavu-spatial.dejavu.redaction.block",
+            64,
+            "methods.dejavu-spatial.dejavu.redaction.block: 64 does not fit an image",
+        ),
+        ("methods.dejavu-spatial.dejavu.gamma.depth", 0, "gamma.depth: input should be greater"),
+        ("evaluation.min_depth", 50.0, "evaluation: min_depth (50.0) must be below max_depth"),
+        ("evaluation.split", "train", "evaluation.split: input should be 'val' or 'test'"),
+    ],
+)
+def test_wrong_params_name_the_key_and_the_fix(path: str, value: Any, expected: str) -> None:
+    found = message(with_value(path, value))
+    assert found.startswith("study.yaml: ")
+    assert expected in found
+
+
+def test_a_missing_key_is_named() -> None:
+    tree = copy.deepcopy(TINY)
+    del tree["seeds"]
+    assert message(tree) == "study.yaml: seeds: is missing; add it"
+
+
+def test_every_error_is_reported_at_once() -> None:
+    tree = with_value("train.steps", 0)
+    tree["seeds"] = []
+    assert len(message(tree).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a: [1", "not valid YAML"),
+        ("study: a\nstudy: b\n", "key 'study' is given twice"),
+        ("- a\n", "must be a mapping of keys, not list"),
+        ("", "must be a mapping of keys, not NoneType"),
+    ],
+)
+def test_a_file_that_is_no_study_is_named(tmp_path: Path, text: str, expected: str) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    with pytest.raises(ParamsError, match=r"study\.yaml") as caught:
+        load_params(path)
+    assert expected in str(caught.value)
+
+
+def test_a_missing_file_names_its_neighbours(tmp_path: Path) -> None:
+    (tmp_path / "near.yaml").touch()
+    with pytest.raises(ParamsError, match=r"no such params file; in that folder: .*near\.yaml"):
+        load_params(tmp_path / "far.yaml")
+
+
+def test_params_cannot_be_changed_in_place(params: Params) -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        params.study = "other"  # type: ignore[misc]

@@ -1,0 +1,127 @@
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dejavu import identity
+from dejavu.config import Params, parse_params
+from dejavu.errors import ParamsError
+from dejavu.identity import Run, code_hash, cost_hash, data_hash, evaluation_hash, gap_hash
+from tests.conftest import TINY, tiny_params
+from tests.test_config import with_value
+
+
+def run(params: Params, method: str = "dejavu-spatial", task: str = "depth") -> Run:
+    return Run(params, task, "fpn", method, 0)
+
+
+def changed(path: str, value: Any) -> Params:
+    return parse_params(with_value(path, value), "changed")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("train.steps", 7),
+        ("train.threads", 2),
+        ("data.rooms.seed", 1),
+        ("networks.fpn.width", 8),
+        ("methods.dejavu-spatial.dejavu.gamma.depth", 0.2),
+        ("methods.dejavu-spatial.dejavu.redaction.keep", 0.4),
+        ("methods.dejavu-spatial.dejavu.crm.width", 8),
+    ],
+)
+def test_what_changes_the_result_changes_the_run(params: Params, path: str, value: Any) -> None:
+    assert run(changed(path, value)).hash != run(params).hash
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("study", "other"),
+        ("seeds", [0, 1, 2]),
+        ("train.checkpoint_every", 1),
+        ("evaluation.split", "val"),
+        ("report.confidence", 0.9),
+        ("methods.dejavu-spatial.dejavu.gamma.normals", 0.2),
+        ("methods.dejavu-spectral.dejavu.redaction.cutoff", 0.1),
+    ],
+)
+def test_what_does_not_change_the_result_keeps_the_run(
+    params: Params, path: str, value: Any
+) -> None:
+    assert run(changed(path, value)).hash == run(params).hash
+
+
+def test_a_method_changes_its_own_runs_alone(params: Params) -> None:
+    other = changed("methods.dejavu-spatial.dejavu.gamma.depth", 0.2)
+    for method in ("baseline", "dejavu-spectral"):
+        assert run(other, method).hash == run(params, method).hash
+
+
+def test_labels_are_no_part_of_a_run(params: Params) -> None:
+    methods = {("renamed" if k == "dejavu-spatial" else k): v for k, v in TINY["methods"].items()}
+    assert run(tiny_params(methods=methods), "renamed").hash == run(params).hash
+
+
+def test_each_phase_depends_on_its_own_params(params: Params) -> None:
+    other = changed("evaluation.split", "val")
+    assert evaluation_hash(other) != evaluation_hash(params)
+    assert data_hash(other) == data_hash(params)
+    assert gap_hash(changed("gap.steps", 4), "depth") != gap_hash(params, "depth")
+    assert gap_hash(params, "depth") != gap_hash(params, "normals")
+    assert cost_hash(changed("cost.rounds", 3), "depth") != cost_hash(params, "depth")
+    assert data_hash(changed("data.rooms.coupling", 0.1)) != data_hash(params)
+
+
+def test_unknown_cells_are_refused(params: Params) -> None:
+    with pytest.raises(ParamsError, match=r"methods: the study has no 'none'; it has: baseline"):
+        run(params, "none")
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package of two modules in place of ours."""
+    (tmp_path / "top.py").write_text('"""Doc."""\nfrom dejavu.deep import f\n\nx = f(1)\n')
+    (tmp_path / "deep.py").write_text('def f(a):\n    """Doc."""\n    return a + 1\n')
+    monkeypatch.setattr(identity, "_PACKAGE", tmp_path)
+    return tmp_path
+
+
+def fresh_hash(module: str = "top", without: str = "") -> str:
+    code_hash.cache_clear()
+    identity._parse.cache_clear()
+    try:
+        return code_hash(module, without)
+    finally:
+        code_hash.cache_clear()
+        identity._parse.cache_clear()
+
+
+def test_code_counts_through_imports_and_words_do_not(package: Path) -> None:
+    before, apart = fresh_hash(), fresh_hash(without="deep")
+    (package / "deep.py").write_text('def f(a):  # why\n    """Other."""\n\n    return (a + 1)\n')
+    assert fresh_hash() == before
+    (package / "deep.py").write_text("def f(a):\n    return a + 2\n")
+    assert fresh_hash() != before
+    assert fresh_hash(without="deep") == apart
+
+
+def test_a_module_of_docstring_alone_can_be_hashed(package: Path) -> None:
+    (package / "top.py").write_text('"""Only words."""\n')
+    assert fresh_hash()
+
+
+def test_training_code_counts_and_metrics_do_not() -> None:
+    names = identity._closure("training", "metrics")
+    assert {"training", "losses", "redaction", "regeneration", "models", "tasks"} <= names
+    assert not any(name.startswith("metrics") for name in names)
+    assert any(name.startswith("metrics") for name in identity._closure("evaluation", ""))
+
+
+def test_planning_needs_no_torch() -> None:
+    code = "import sys, dejavu.layout, dejavu.identity, dejavu.cli; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -1,0 +1,190 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from dejavu import training
+from dejavu.checkpoint import load_checkpoint
+from dejavu.config import Params, TrainParams
+from dejavu.data.store import PreparedSplit
+from dejavu.errors import CheckpointError, DejaVuError
+from dejavu.identity import Run
+from dejavu.tasks import TASKS
+from dejavu.training import draw_batch, draw_subset, forward, learning_rate, train
+from tests.conftest import TINY, tiny_params
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return dict(load_checkpoint(path).model.state_dict())
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def conditioned(condition: str) -> Params:
+    spatial = json.loads(json.dumps(TINY["methods"]["dejavu-spatial"]))
+    spatial["dejavu"] |= {"condition": condition, "crm": {"width": 4}}
+    spatial["dejavu"]["gamma"] = dict.fromkeys(TASKS, 5.0)
+    return tiny_params(methods={"baseline": {}, "arm": spatial})
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_arms_are_paired_byte_for_byte(task: str, data: Path, tmp_path: Path) -> None:
+    """No gradient from the DejaVu loss: exactly the baseline's network (METHOD's pairing test)."""
+    made = {}
+    for condition in ("detached", "zeros", "ground_truth", "live"):
+        params = conditioned(condition)
+        made[condition] = tmp_path / f"{condition}.safetensors"
+        train(Run(params, task, "fpn", "arm", 1), data, tmp_path, made[condition])
+    baseline = tmp_path / "baseline.safetensors"
+    train(Run(params, task, "fpn", "baseline", 1), data, tmp_path, baseline)
+    expected = weights(baseline)
+    for condition in ("detached", "zeros", "ground_truth"):
+        assert same(weights(made[condition]), expected), condition
+    assert not same(weights(made["live"]), expected), "the live prediction must be trained"
+
+
+def test_the_crm_trains_whatever_it_is_conditioned_on(data: Path, tmp_path: Path) -> None:
+    params = conditioned("zeros")
+    run = Run(params, "depth", "fpn", "arm", 0)
+    path = tmp_path / "arm.safetensors"
+    train(run, data, tmp_path, path)
+    trained = load_checkpoint(path).criterion
+    task = TASKS["depth"]([])
+    _, fresh = training.build(run, task, torch.device("cpu"))
+    assert trained is not None
+    assert fresh is not None
+    assert not same(dict(trained.state_dict()), dict(fresh.state_dict()))
+
+
+class KilledError(Exception):
+    """Stands for kill -9: nothing of ours may catch it."""
+
+
+@pytest.mark.parametrize("killed_at", [1, 2, 3, 5])
+def test_resuming_ends_with_the_same_bytes(
+    killed_at: int, params: Params, data: Path, tmp_path: Path
+) -> None:
+    run = Run(params, "segmentation", "fpn", "dejavu-spatial", 0)
+    whole, resumed = tmp_path / "whole.safetensors", tmp_path / "resumed.safetensors"
+    assert train(run, data, tmp_path / "a", whole)
+
+    def kill(done: int, total: int, note: str = "") -> None:
+        if done == killed_at:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train(run, data, tmp_path / "b", resumed, kill)
+    assert not resumed.exists()
+    assert train(run, data, tmp_path / "b", resumed)
+    assert resumed.read_bytes() == whole.read_bytes()
+
+    def lines(path: Path) -> list[dict[str, Any]]:
+        records = [json.loads(line) for line in path.with_suffix(".jsonl").open()]
+        return [{k: v for k, v in r.items() if k != "seconds"} for r in records]
+
+    assert lines(resumed) == lines(whole)
+    assert [record["step"] for record in lines(whole)] == [0, 2, 4, 5]
+
+
+def test_a_finished_run_is_not_trained_again(params: Params, data: Path, tmp_path: Path) -> None:
+    run = Run(params, "depth", "fpn", "baseline", 0)
+    path = tmp_path / "model.safetensors"
+    assert train(run, data, tmp_path / "store", path)
+    before = path.read_bytes()
+    path.unlink()
+    assert not train(run, data, tmp_path / "store", path)
+    assert path.read_bytes() == before
+
+
+def test_a_non_finite_loss_names_the_step(data: Path, tmp_path: Path) -> None:
+    steep = TINY["train"] | {"learning_rate": 1e30}
+    run = Run(tiny_params(train=steep), "depth", "fpn", "baseline", 0)
+    with pytest.raises(DejaVuError, match=r"step \d of depth/fpn/baseline seed 0: the loss is not"):
+        train(run, data, tmp_path, tmp_path / "model.safetensors")
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a state", b"x" * 1000])
+def test_a_damaged_resume_state_is_named(
+    content: bytes, params: Params, data: Path, tmp_path: Path
+) -> None:
+    run = Run(params, "depth", "fpn", "baseline", 0)
+    state = tmp_path / run.hash / "state.pt"
+    state.parent.mkdir()
+    state.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"state\.pt: cannot be read.*delete it"):
+        train(run, data, tmp_path, tmp_path / "model.safetensors")
+
+
+@pytest.mark.parametrize("steps", [10, 37, 500])
+def test_one_cycle_is_torchs(steps: int) -> None:
+    params = TrainParams(steps=steps, learning_rate=0.01)
+    optimizer = torch.optim.AdamW([nn.Parameter(torch.zeros(1))], lr=0.01)
+    oracle = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=0.01, total_steps=steps, cycle_momentum=False
+    )
+    for step in range(steps):
+        assert learning_rate(step, params) == pytest.approx(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        oracle.step()
+
+
+def test_poly_is_torchs() -> None:
+    params = TrainParams(steps=20, schedule="poly", learning_rate=0.01)
+    optimizer = torch.optim.AdamW([nn.Parameter(torch.zeros(1))], lr=0.01)
+    oracle = torch.optim.lr_scheduler.PolynomialLR(optimizer, total_iters=20, power=0.9)
+    for step in range(20):
+        assert learning_rate(step, params) == pytest.approx(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        oracle.step()
+
+
+def test_each_epoch_sees_every_scene_once(data: Path) -> None:
+    scenes = PreparedSplit(data, "train")
+    params = TrainParams(batch_size=4, subset=8, flip=False)
+    subset = draw_subset(len(scenes), 8, seed=3)
+    pool = scenes.batch(subset).depth.sum((1, 2, 3))
+    batches = [draw_batch(scenes, subset, params, 3, step).depth for step in range(4)]
+    for epoch in (batches[:2], batches[2:]):
+        seen = torch.cat(epoch).sum((1, 2, 3))
+        assert torch.equal(seen.sort().values, pool.sort().values)
+    assert not torch.equal(torch.cat(batches[:2]), torch.cat(batches[2:])), "same order twice"
+
+
+def test_seeds_draw_their_own_scenes_and_weights(params: Params, data: Path) -> None:
+    assert not torch.equal(draw_subset(100, 50, 0), draw_subset(100, 50, 1))
+    assert draw_subset(100, 50, 0).unique().numel() == 50
+    task = TASKS["depth"]([])
+    device = torch.device("cpu")
+    models = [
+        training.build(Run(params, "depth", "fpn", method, seed), task, device)[0].state_dict()
+        for method, seed in (("baseline", 0), ("dejavu-spatial", 0), ("baseline", 1))
+    ]
+    assert same(dict(models[0]), dict(models[1]))
+    assert not same(dict(models[0]), dict(models[2]))
+
+
+def test_dropout_has_a_stream_of_its_own() -> None:
+    model, image = nn.Dropout(0.5), torch.ones(1, 3, 8, 8)
+    first = forward(model, image, 0, 7)
+    torch.rand(5)
+    assert torch.equal(forward(model, image, 0, 7), first)
+    assert not torch.equal(forward(model, image, 0, 8), first)
+
+
+def test_base_and_crm_are_clipped_apart(data: Path, tmp_path: Path) -> None:
+    """A huge gradient in the CRM must not shrink the base network's step."""
+    params = conditioned("detached")
+    huge = json.loads(params.model_dump_json())
+    huge["methods"]["arm"]["dejavu"]["gamma"] = dict.fromkeys(TASKS, 1e6)
+    paths = []
+    for tree in (params.model_dump(), huge):
+        paths.append(tmp_path / f"{len(paths)}.safetensors")
+        run = Run(Params.model_validate(tree), "normals", "fpn", "arm", 0)
+        train(run, data, tmp_path, paths[-1])
+    assert same(weights(paths[0]), weights(paths[1]))

@@ -1,0 +1,158 @@
+"""The tiny study for real: Snakemake, then DVC, then whatever happens to people."""
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.workflow.conftest import ENVIRONMENT, run
+
+pytestmark = pytest.mark.pipeline
+Plan = Callable[..., dict[str, int]]
+RESULTS = Path("results/default")
+RUN_COLUMNS = [
+    *("study", "dataset", "task", "network", "method", "seed", "split"),
+    *("metric", "unit", "value"),
+]
+TABLE_COLUMNS = [
+    *("task", "network", "method", "metric", "unit", "higher_is_better"),
+    *("mean", "std", "n", "delta", "delta_low", "delta_high"),
+]
+
+
+def change(tree: Path, old: str, new: str) -> None:
+    path = tree / "params/default.yaml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_result_is_there(finished_tree: Path) -> None:
+    study = yaml.safe_load((finished_tree / "params/default.yaml").read_text())
+    table = rows(finished_tree / RESULTS / "tables/main.csv")
+    assert list(table[0]) == TABLE_COLUMNS
+    assert len(table) == 3 * 1 * 3 * 2  # tasks x networks x methods x (primary, boundary)
+    assert {row["n"] for row in table} == {"2"}
+    runs = rows(finished_tree / RESULTS / "metrics/runs.csv")
+    assert list(runs[0]) == RUN_COLUMNS
+    assert len({(r["task"], r["method"], r["seed"]) for r in runs}) == 3 * 3 * 2
+    summary = json.loads((finished_tree / RESULTS / "metrics/summary.json").read_text())
+    assert set(summary) == set(study["tasks"])
+    for name in ("paired_differences", "training_curves", "gap", "qualitative_depth"):
+        assert (finished_tree / RESULTS / f"figures/{name}.png").stat().st_size > 5_000
+    assert (finished_tree / RESULTS / "report.html").stat().st_size > 50_000
+
+
+def test_the_table_is_the_mean_of_the_runs(finished_tree: Path) -> None:
+    runs = rows(finished_tree / RESULTS / "metrics/runs.csv")
+    for row in rows(finished_tree / RESULTS / "tables/main.csv"):
+        values = [
+            float(r["value"])
+            for r in runs
+            if all(r[k] == row[k] for k in ("task", "network", "method", "metric"))
+        ]
+        assert float(row["mean"]) == pytest.approx(sum(values) / 2, rel=1e-5)
+
+
+def test_a_second_run_has_nothing_to_do(finished: Path, planned: Plan) -> None:
+    assert planned(finished) == planned(finished, "--use-conda") == {}
+    assert "Nothing to be done" in run(finished, "snakemake", "--cores", "2")
+
+
+def test_one_methods_change_trains_that_method_alone(finished: Path, planned: Plan) -> None:
+    change(finished, "cutoff: 0.06", "cutoff: 0.07")
+    jobs = planned(finished)
+    assert jobs["train"] == jobs["evaluate"] == 3 * 2
+    assert "prepare_rooms" not in jobs
+
+
+def test_an_added_seed_trains_that_seed_alone(finished: Path, planned: Plan) -> None:
+    change(finished, "seeds: [0, 1]", "seeds: [0, 1, 2]")
+    assert planned(finished)["train"] == 3 * 3
+
+
+def test_the_protocols_change_trains_nothing(finished: Path, planned: Plan) -> None:
+    change(finished, "edge_width: 2", "edge_width: 3")
+    jobs = planned(finished)
+    assert "train" not in jobs
+    assert jobs["evaluate"] == 3 * 3 * 2
+
+
+def test_a_second_run_at_once_is_refused(finished: Path) -> None:
+    (finished / RESULTS / "report.html").unlink()
+    holder = subprocess.Popen(
+        ["flock", ".snakemake/dejavu.lock", "sleep", "60"], cwd=finished, env=ENVIRONMENT
+    )
+    try:
+        time.sleep(0.5)
+        said = run(finished, "snakemake", "--cores", "2", expect=1)
+    finally:
+        holder.kill()
+    assert "another run is at work in this folder" in " ".join(said.split())
+
+
+def test_snakemakes_own_report_has_captions(finished: Path) -> None:
+    run(finished, "snakemake", "--report", "workflow-report.zip")
+    with zipfile.ZipFile(finished / "workflow-report.zip") as archive:
+        page = next(n for n in archive.namelist() if n.endswith("report.html"))
+        assert "paired difference to the reference" in archive.read(page).decode()
+
+
+def test_dvc_records_what_snakemake_made(finished: Path, planned: Plan) -> None:
+    """After a plain `snakemake`, `dvc repro` verifies and records, and trains nothing."""
+    checkpoints = finished / RESULTS / "checkpoints"
+    before = {p: p.stat().st_mtime_ns for p in checkpoints.rglob("*.safetensors")}
+    said = run(finished, "dvc", "repro")
+    assert "Nothing to be done" in said
+    assert {p: p.stat().st_mtime_ns for p in checkpoints.rglob("*.safetensors")} == before
+    assert "up to date" in run(finished, "dvc", "status")
+    assert "didn't change" in run(finished, "dvc", "repro")
+    assert planned(finished) == {}
+    assert "miou" in run(finished, "dvc", "metrics", "show")
+    assert "report" in run(finished, "dvc", "dag")
+    run(finished, "dvc", "plots", "show")
+    change(finished, "cutoff: 0.06", "cutoff: 0.07")
+    assert "cutoff" in run(finished, "dvc", "params", "diff")
+    run(finished, "git", "add", "-A")
+    run(finished, "git", "commit", "-q", "-m", "recorded")
+    edge = "params/default.yaml:evaluation.edge_width=1"
+    assert "Ran experiment" in run(finished, "dvc", "exp", "run", "-S", edge)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_kills_at_random_moments_change_no_number(
+    seed: int, finished_tree: Path, finished: Path
+) -> None:
+    """kill -9 to the whole group, several times; then the same `runs.csv`, byte for byte."""
+    expected = (finished_tree / RESULTS / "metrics/runs.csv").read_bytes()
+    run(finished, "rm", "-rf", "results", "data/default", ".runs", ".snakemake", "logs")
+    moments = random.Random(seed)
+    for _ in range(4):
+        process = subprocess.Popen(
+            ["dvc", "repro"],
+            cwd=finished,
+            env=ENVIRONMENT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        time.sleep(moments.uniform(4, 20))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    run(finished, "dvc", "repro")
+    assert (finished / RESULTS / "metrics/runs.csv").read_bytes() == expected
+    assert "up to date" in run(finished, "dvc", "status")

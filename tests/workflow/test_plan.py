@@ -1,0 +1,55 @@
+"""What a fresh clone plans and refuses, without running a job."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from tests.workflow.conftest import run, write_study
+
+Plan = Callable[..., dict[str, int]]
+
+
+def test_a_fresh_clone_plans_every_training_run(fresh: Path, planned: Plan) -> None:
+    """Also with the tables in git: a table must not hide that no network was trained."""
+    study = yaml.safe_load((fresh / "params/default.yaml").read_text())
+    assert (fresh / "results/default/tables/main.csv").exists()
+    runs = [len(study[k]) for k in ("tasks", "networks", "methods", "seeds")]
+    expected = runs[0] * runs[1] * runs[2] * runs[3]
+    jobs = planned(fresh)
+    assert jobs["train"] == jobs["evaluate"] == expected
+    assert jobs["prepare_rooms"] == 1
+
+
+def test_a_study_file_replaces_the_default(fresh: Path, planned: Plan) -> None:
+    write_study(fresh, "small", methods={"baseline": {}}, tasks=["depth"])
+    assert planned(fresh, "--configfile", "params/small.yaml")["train"] == 2
+
+
+def test_use_conda_without_a_conda_says_so_and_goes_on(fresh: Path, planned: Plan) -> None:
+    said = run(fresh, "snakemake", "-n", "--cores", "2", "--use-conda")
+    assert said.count("no conda on PATH") == 1
+    assert planned(fresh, "--use-conda") == planned(fresh)
+
+
+def refused(tree: Path, *flags: str) -> str:
+    said = run(tree, "snakemake", "-n", "--cores", "2", *flags, expect=1)
+    assert "Traceback" not in said
+    return re.sub(r"\s+", " ", said)
+
+
+def test_wrong_params_stop_the_plan_and_name_the_key(fresh: Path) -> None:
+    path = fresh / "params/default.yaml"
+    path.write_text(path.read_text().replace("  steps:", "  stepps:", 1))
+    said = refused(fresh)
+    assert "params/default.yaml: train: unknown key 'stepps'; did you mean 'steps'?" in said
+
+
+def test_a_missing_study_file_is_named(fresh: Path) -> None:
+    (fresh / "params/default.yaml").unlink()
+    assert "params/default.yaml: no such params file" in refused(fresh)
+
+
+def test_a_value_given_beside_the_study_file_is_refused(fresh: Path) -> None:
+    assert "a study is one complete params file" in refused(fresh, "--config", "seeds=[0]")

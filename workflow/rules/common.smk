@@ -1,0 +1,84 @@
+# What all phases share: the study's params, the hashes that decide staleness, the environment.
+import fcntl
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
+
+from dejavu.config import load_params
+from dejavu.errors import DejaVuError
+from dejavu.identity import Run, cost_hash, data_hash, evaluation_hash, gap_hash, report_hash
+from dejavu.layout import Layout
+
+# Rules call the `python` that runs Snakemake, whether or not its environment was activated.
+os.environ.update(
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+)
+
+GPU = 1 if shutil.which("nvidia-smi") else 0
+ENVIRONMENT = "../envs/cuda.yaml" if GPU else "../envs/cpu.yaml"
+
+
+def announce(message):
+    """Say one line to the person who waits."""
+    print(f"dejavu: {message}", file=sys.stderr)
+
+
+def read_study():
+    """Load the one study file: --configfile, or the default.
+
+    Its path stands relative to the working directory, so that it is the same for everyone.
+    """
+    files = [Path(file) for file in workflow.configfiles] or [Path("params/default.yaml")]
+    if len(files) > 1 or workflow.config_settings.config:
+        raise WorkflowError(
+            "a study is one complete params file: give a single --configfile and no --config; "
+            "to change a value, change it in a copy of the file"
+        )
+    try:
+        return os.path.relpath(files[0]), Layout(load_params(files[0]))
+    except DejaVuError as error:
+        raise WorkflowError(f"wrong params: {error}") from None
+
+
+def fall_back_without_conda():
+    """Without a conda, --use-conda means the active environment: say so instead of failing."""
+    methods = workflow.deployment_settings.deployment_method
+    if DeploymentMethod.CONDA in methods and not shutil.which("conda"):
+        announce("no conda on PATH: --use-conda is set aside and the active environment is used")
+        workflow.deployment_settings.deployment_method = methods - {DeploymentMethod.CONDA}
+
+
+def refuse_second_run():
+    """Hold a kernel lock while this process lives; a kill lets go of it."""
+    global _run_lock
+    Path(".snakemake").mkdir(exist_ok=True)
+    _run_lock = open(".snakemake/dejavu.lock", "w")
+    try:
+        fcntl.flock(_run_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise WorkflowError(
+            "another run is at work in this folder: wait for it, or stop it"
+        ) from None
+
+
+def run_of(wildcards):
+    """The run that a file's wildcards name."""
+    w = wildcards
+    return Run(LAYOUT.params, w.task, w.network, w.method, int(w.seed))
+
+
+PARAMS_FILE, LAYOUT = read_study()
+STUDY = LAYOUT.params.study
+fall_back_without_conda()
+
+
+wildcard_constraints:
+    study=STUDY,
+    task="|".join(LAYOUT.params.tasks),
+    network="|".join(LAYOUT.params.networks),
+    method="|".join(LAYOUT.params.methods),
+    seed="[0-9]+",

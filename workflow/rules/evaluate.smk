@@ -1,0 +1,81 @@
+# Numbers: every run's metrics, every redaction's oracle gap, every method's cost.
+
+
+rule evaluate:
+    input:
+        checkpoint=rules.train.output.checkpoint,
+        scenes=f"data/{{study}}/{LAYOUT.params.evaluation.split}.npy",
+        manifest="data/{study}/manifest.json",
+    output:
+        "results/{study}/metrics/runs/{task}/{network}/{method}/seed{seed}.json",
+    log:
+        "logs/{study}/evaluate/{task}/{network}/{method}/seed{seed}.log",
+    benchmark:
+        "logs/{study}/evaluate/{task}/{network}/{method}/seed{seed}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: LAYOUT.params.train.threads
+    resources:
+        mem_mb=2000,
+        gpu=GPU,
+    params:
+        file=PARAMS_FILE,
+        run=lambda w: run_of(w).hash,
+        evaluation=evaluation_hash(LAYOUT.params),
+    message:
+        "Scoring {wildcards.task}, {wildcards.network}, {wildcards.method}, seed {wildcards.seed}"
+    shell:
+        "python -m dejavu evaluate --params {params.file} --expect {params.run}"
+        " --task {wildcards.task} --network {wildcards.network} --method {wildcards.method}"
+        " --seed {wildcards.seed} > {log} 2>&1"
+
+
+rule measure_gap:
+    input:
+        train="data/{study}/train.npy",
+        val="data/{study}/val.npy",
+        manifest="data/{study}/manifest.json",
+    output:
+        "results/{study}/metrics/gap/{task}.json",
+    log:
+        "logs/{study}/gap/{task}.log",
+    benchmark:
+        "logs/{study}/gap/{task}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: LAYOUT.params.train.threads
+    resources:
+        mem_mb=2000,
+        gpu=GPU,
+    params:
+        file=PARAMS_FILE,
+        gap=lambda w: gap_hash(LAYOUT.params, w.task),
+    message:
+        "Measuring the oracle gap of the redactions for {wildcards.task}"
+    shell:
+        "python -m dejavu gap --params {params.file} --task {wildcards.task} > {log} 2>&1"
+
+
+rule measure_cost:
+    input:
+        scenes="data/{study}/train.npy",
+        manifest="data/{study}/manifest.json",
+    output:
+        "results/{study}/metrics/cost/{task}.json",
+    log:
+        "logs/{study}/cost/{task}.log",
+    benchmark:
+        "logs/{study}/cost/{task}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: LAYOUT.params.train.threads
+    resources:
+        mem_mb=4000,
+        gpu=GPU,
+    params:
+        file=PARAMS_FILE,
+        cost=lambda w: cost_hash(LAYOUT.params, w.task),
+    message:
+        "Measuring what the methods cost in training, for {wildcards.task}"
+    shell:
+        "python -m dejavu cost --params {params.file} --task {wildcards.task} > {log} 2>&1"
