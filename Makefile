@@ -5,7 +5,7 @@ STUDY := results/default
 # Tools find each other in the environment, activated or not.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install reproduce test lint types check params lock figures clean
+.PHONY: help install reproduce test lint types check params readme lock clean
 
 help: ## list these targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,7 +24,7 @@ $(BIN)/.installed: requirements.txt pyproject.toml
 reproduce: install ## run the embedded study; print the main table and where the rest is
 	dvc repro
 	@echo
-	@cat $(STUDY)/tables/main.md
+	@cat $(STUDY)/tables/main.md $(STUDY)/tables/findings.md
 	@echo
 	@echo "tables:  $(STUDY)/tables/"
 	@echo "figures: $(STUDY)/figures/"
@@ -47,6 +47,9 @@ check: test ## test, then the tiny study end to end through Snakemake and DVC
 
 params: install ## write params/default.yaml, params/schema.json and docs/params.md anew
 	python -m dejavu params --write
+
+readme: install ## put the main table and its findings into README.md
+	python -m dejavu readme
 
 lock: ## write requirements.txt anew from what pyproject.toml admits today
 	rm -rf build/lock && $(PYTHON) -m venv build/lock

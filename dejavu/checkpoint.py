@@ -6,6 +6,7 @@ network reads the plain names alone.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from dejavu.config import DejaVuParams, NetworkParams
 from dejavu.data.sample import IMAGE_MEAN
-from dejavu.errors import CheckpointError
+from dejavu.errors import CheckpointError, ParamsError
 from dejavu.files import whole_file
 from dejavu.losses import DejaVuLoss
 from dejavu.models import create_model
@@ -48,27 +49,34 @@ class Checkpoint:
 
 
 def create_criterion(settings: dict[str, Any] | None, task: Task) -> DejaVuLoss | None:
-    """Build the DejaVu loss that a run's identity describes, or None where it has none."""
+    """Build the DejaVu loss that a run's identity describes, or None where it has none.
+
+    Raises:
+        ParamsError: redaction and CRM do not go together; the message names the fix.
+    """
     if settings is None:
         return None
     dejavu = DejaVuParams(**{**settings, "gamma": {}})
     redaction = dejavu.redaction.model_dump()
-    return DejaVuLoss(
-        channels=task.channels,
-        redaction=create_redaction(redaction.pop("name"), **redaction),
-        condition=task.condition,
-        gamma=settings["gamma"],
-        image_channels=len(IMAGE_MEAN),
-        region=dejavu.region,
-        **dejavu.crm.model_dump(),
-    )
+    try:
+        return DejaVuLoss(
+            channels=task.channels,
+            redaction=create_redaction(redaction.pop("name"), **redaction),
+            condition=task.condition,
+            gamma=settings["gamma"],
+            image_channels=len(IMAGE_MEAN),
+            region=dejavu.region,
+            **dejavu.crm.model_dump(),
+        )
+    except ValueError as error:
+        raise ParamsError(f"a method's dejavu settings: {error}") from None
 
 
 def save_checkpoint(
     path: Path,
     run: str,
     identity: dict[str, Any],
-    palette: list[list[int]],
+    palette: Sequence[Sequence[int]],
     model: nn.Module,
     criterion: nn.Module | None,
 ) -> None:

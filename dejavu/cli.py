@@ -16,7 +16,7 @@ from dejavu.errors import DejaVuError, ParamsError
 if TYPE_CHECKING:
     from dejavu.identity import Run
     from dejavu.layout import Layout
-    from dejavu.training import Progress
+    from dejavu.progress import Progress
 
 app = typer.Typer(
     help="DejaVu: conditional regenerative learning for dense prediction.",
@@ -143,7 +143,19 @@ def tables(params: ParamsOption = DEFAULT) -> None:
     from dejavu.results import write_tables
 
     folder = write_tables(_layout(params))
-    typer.echo((folder / "main.md").read_text(encoding="utf-8"))
+    for name in ("main.md", "findings.md"):
+        typer.echo((folder / name).read_text(encoding="utf-8"))
+
+
+@app.command()
+def readme(params: ParamsOption = DEFAULT) -> None:
+    """Put the study's findings and main table into README.md."""
+    from dejavu.files import write_text
+    from dejavu.results import render_readme
+
+    path = Path("README.md")
+    write_text(path, render_readme(path.read_text(encoding="utf-8"), _layout(params)))
+    typer.echo(f"wrote {path}")
 
 
 @app.command()

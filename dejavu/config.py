@@ -241,7 +241,7 @@ class EvaluationParams(Section):
 class GapParams(Section):
     """Short runs of the CRM alone that measure a redaction's oracle gap on val."""
 
-    steps: Count = Field(250, description="CRM training steps per redaction and condition")
+    steps: Count = Field(200, description="CRM training steps per redaction and condition")
     candidates: list[RedactionParams] = Field(
         default_factory=list, description="redactions compared beside the methods' own"
     )

@@ -41,7 +41,7 @@ class Stepper:
         self.device = best_device()
         scenes = PreparedSplit(data, "train")
         params = run.params.train
-        self.task = TASKS[run.task]([list(colour) for colour in scenes.manifest.palette])
+        self.task = TASKS[run.task](scenes.manifest.palette)
         self.model, self.criterion = build(run, self.task, self.device)
         self.optimizer = create_optimizer(self.model, self.criterion, params)
         subset = draw_subset(len(scenes), params.subset, run.seed)

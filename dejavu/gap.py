@@ -38,7 +38,7 @@ def measure_gaps(params: Params, task_name: str, data: Path, output: Path) -> li
     torch.set_num_threads(params.train.threads)
     torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
     train, val = PreparedSplit(data, "train"), PreparedSplit(data, "val")
-    task = TASKS[task_name]([list(colour) for colour in train.manifest.palette])
+    task = TASKS[task_name](train.manifest.palette)
     rows: list[dict[str, Any]] = []
     for method, redaction, crm in _entries(params):
         settings = {

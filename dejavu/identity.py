@@ -101,8 +101,8 @@ def cost_hash(params: Params, task: str) -> str:
 def report_hash(params: Params) -> str:
     """Hash of what turns metrics files into tables, figures and the report."""
     labels = [params.study, params.tasks, [*params.networks], [*params.methods], params.seeds]
-    fields = [labels, params.report.model_dump()]
-    return digest(fields, "results")
+    template = (_PACKAGE / "reporting" / "report.html.j2").read_text(encoding="utf-8")
+    return digest([labels, params.report.model_dump(), template], "results")
 
 
 def digest(fields: Any, *modules: str, without: str = "") -> str:

@@ -85,7 +85,7 @@ class DejaVuLoss(nn.Module):
         *,
         image_channels: int = 3,
         width: int = 16,
-        depth: int = 4,
+        depth: int = 3,
         stride: int = 2,
         region: Literal["removed", "all"] | None = None,
     ) -> None:

@@ -39,7 +39,7 @@ class CRM(nn.Module):
         >>> crm(torch.zeros(2, 3, 31, 45), None, torch.zeros(2, 5, 31, 45)).shape
         torch.Size([2, 3, 31, 45])
         >>> crm.receptive_field
-        34
+        18
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class CRM(nn.Module):
         condition_channels: int,
         image_channels: int = 3,
         width: int = 16,
-        depth: int = 4,
+        depth: int = 3,
         stride: int = 2,
     ) -> None:
         super().__init__()

@@ -3,7 +3,10 @@
 import json
 from pathlib import Path
 
+from pandas import DataFrame
+
 from dejavu.config import Params
+from dejavu.errors import DejaVuError
 from dejavu.files import write_text
 from dejavu.layout import Layout
 from dejavu.reference import render_params
@@ -31,8 +34,10 @@ from dejavu.reporting.sources import (
     collect_runs,
 )
 from dejavu.reporting.tables import Design, all_metrics_table, main_table, summarise
+from dejavu.reporting.wording import headline, verdicts
 
-COMMANDS = ("git clone <this repository>", "make reproduce")
+COMMANDS = ("make reproduce",)
+README_BEGIN, README_END = "<!-- main table: written by `make readme` -->\n", "<!-- end -->\n"
 
 
 def design(params: Params) -> Design:
@@ -58,11 +63,32 @@ def write_tables(layout: Layout) -> Path:
     write_csv(runs.frame, metrics / "runs.csv")
     write_csv(collect_curves(map(layout.log, layout.runs())), metrics / "curves.csv")
     write_text(metrics / "summary.json", json.dumps(summarise(every), indent=1) + "\n")
+    write_text(folder / "findings.md", _findings(main, compared))
     write_table(main, readable_main(main, runs, compared), folder)
     write_table(every, readable_all_metrics(every, runs, compared), folder)
     write_table(gaps.frame, readable_gap(gaps, compared), folder)
     write_table(costs.frame, readable_cost(costs, compared), folder)
     return folder
+
+
+def _findings(main: DataFrame, compared: Design) -> str:
+    found = verdicts(main, compared)
+    lines = [headline(found, compared, int(main["n"].min())), ""]
+    return "\n".join(lines + [f"- {verdict.text}" for verdict in found]) + "\n"
+
+
+def render_readme(readme: str, layout: Layout) -> str:
+    """Put the study's findings and main table between the README's two marks.
+
+    Raises:
+        DejaVuError: the README lacks the marks.
+    """
+    before, begin, rest = readme.partition(README_BEGIN)
+    _, end, after = rest.partition(README_END)
+    if not (begin and end):
+        raise DejaVuError(f"README.md: must hold the lines {README_BEGIN!r} and {README_END!r}")
+    texts = [(layout.tables / name).read_text("utf-8") for name in ("findings.md", "main.md")]
+    return before + begin + "\n" + "\n".join(texts) + "\n" + end + after
 
 
 def draw_figures(layout: Layout) -> Path:

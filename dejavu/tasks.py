@@ -135,6 +135,8 @@ class Segmentation(Task):
 class Depth(Task):
     """Metric depth: the output's sigmoid is the position between NEAR and FAR on a log scale.
 
+    The condition is that position from -1 (near) to 1 (far), centred as the image is.
+
     The loss is the scale-invariant one of Eigen et al. (2014) as used since: with
     e = ln prediction - ln truth, sqrt(var(e) + 0.15 mean(e)^2), over the batch's valid pixels.
     """
@@ -161,12 +163,12 @@ class Depth(Task):
         return (variance + 0.15 * error.mean().square() + 1e-8).sqrt()
 
     def condition(self, output: Tensor) -> Tensor:  # noqa: D102
-        return output.sigmoid()
+        return 2 * output.sigmoid() - 1
 
     def encode(self, target: Tensor) -> Tensor:  # noqa: D102
         known = target > 0
         position = (target.where(known, 1.0) / self.NEAR).log() / math.log(self.FAR / self.NEAR)
-        return position.clamp(0, 1) * known
+        return (2 * position.clamp(0, 1) - 1) * known
 
     def predict(self, output: Tensor) -> Tensor:  # noqa: D102
         return self.NEAR * (output.sigmoid() * math.log(self.FAR / self.NEAR)).exp()
@@ -176,7 +178,7 @@ class Depth(Task):
         return [DepthMetric(limits), DepthEdgeMetric(limits, width=protocol.edge_width)]
 
     def colour(self, prediction: Tensor) -> Tensor:  # noqa: D102
-        return _colour_map(1 - self.encode(prediction)[:, 0], "turbo")
+        return _colour_map((1 - self.encode(prediction)[:, 0]) / 2, "turbo")
 
     def error(self, prediction: Tensor, target: Tensor) -> Tensor:  # noqa: D102
         relative = (prediction - target).abs() / target.clamp(min=self.NEAR)

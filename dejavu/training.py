@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,22 +26,12 @@ from dejavu.files import copy_file, locked, whole_file
 from dejavu.identity import Run
 from dejavu.losses import DejaVuLoss
 from dejavu.models import create_model
+from dejavu.progress import Progress, silent
 from dejavu.seeding import fold, generator
 from dejavu.tasks import TASKS, Task
 
 
-class Progress(Protocol):
-    """Called after each step with the steps done, the steps in all, and a word on how it goes."""
-
-    def __call__(self, done: int, total: int, note: str = "") -> None:
-        """Show it."""
-
-
-def _silent(done: int, total: int, note: str = "") -> None:
-    pass
-
-
-def train(run: Run, data: Path, store: Path, output: Path, progress: Progress = _silent) -> bool:
+def train(run: Run, data: Path, store: Path, output: Path, progress: Progress = silent) -> bool:
     """Train ``run``, or find it finished in the store, and put it where it is wanted.
 
     Args:
@@ -75,8 +65,7 @@ def _fit(run: Run, data: Path, work: Path, progress: Progress) -> None:
     torch.set_num_threads(params.threads)
     torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
     scenes = PreparedSplit(data, "train")
-    palette = [list(colour) for colour in scenes.manifest.palette]
-    task = TASKS[run.task](palette)
+    task = TASKS[run.task](scenes.manifest.palette)
     model, criterion = build(run, task, device)
     optimizer = create_optimizer(model, criterion, params)
     subset = draw_subset(len(scenes), params.subset, run.seed)
@@ -123,6 +112,7 @@ def _fit(run: Run, data: Path, work: Path, progress: Progress) -> None:
                     torch.save(state, temporary)
 
     # ---- the finished run -------------------------------------------------------------------
+    palette = scenes.manifest.palette
     path = work / "model.safetensors"
     save_checkpoint(path, run.hash, run.identity(), palette, model.cpu(), criterion)
     state_file.unlink(missing_ok=True)

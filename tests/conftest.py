@@ -41,5 +41,5 @@ def data(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study") / Layout(params).data
     settings = params.data.rooms.model_dump()
     counts = {split: settings.pop(split) for split in ("train", "val", "test")}
-    prepare_rooms(RoomsSpec(**settings), counts, folder, None)
+    prepare_rooms(RoomsSpec(**settings), counts, folder)
     return folder

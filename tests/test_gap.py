@@ -14,8 +14,8 @@ def test_gap_file_holds_every_redaction_once(data: Path, tmp_path: Path) -> None
     rows = measure_gaps(tiny_params(), "segmentation", data, output)
     assert json.loads(output.read_text())["rows"] == rows
     assert {(row["redaction"], row["method"]) for row in rows} == {
-        ("random_blocks(block=8, keep=0.3)", "dejavu-spatial"),
-        ("low_pass(cutoff=0.06)", "dejavu-spectral"),
+        ("random_blocks(block=8, keep=0.1)", "dejavu-spatial"),
+        ("high_pass(cutoff=0.2)", "dejavu-spectral"),
         ("blank", None),
     }
     assert [row["gap"] for row in rows] == sorted((r["gap"] for r in rows), reverse=True)

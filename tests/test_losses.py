@@ -260,9 +260,9 @@ def test_the_condition_is_used_where_it_tells_the_image() -> None:
         ({"region": "removed", "redaction": Identity()}, r"must be 'all' .* for Identity"),
         (
             {"redaction": RandomBlocks(34, 0.3)},
-            r"sees 34 pixels, no more than the holes of 34 pixels .* raise depth=4 or stride=2",
+            r"sees 18 pixels, no more than the holes of 34 pixels .* raise depth=3 or stride=2",
         ),
-        ({"redaction": SparsePixels(0.0001)}, r"sees 34 pixels, .* holes of 100 pixels"),
+        ({"redaction": SparsePixels(0.0001)}, r"sees 18 pixels, .* holes of 100 pixels"),
         ({"channels": 0}, r"condition_channels=0: must be a whole number"),
     ],
 )
@@ -272,7 +272,7 @@ def test_impossible_arguments_are_named(arguments: dict[str, Any], message: str)
 
 
 def test_holes_just_smaller_than_the_receptive_field_are_accepted() -> None:
-    assert criterion(RandomBlocks(33, 0.3)).crm.receptive_field == 34
+    assert criterion(RandomBlocks(17, 0.3)).crm.receptive_field == 18
 
 
 def with_value(maps: Tensor, value: float) -> Tensor:

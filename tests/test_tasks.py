@@ -52,7 +52,7 @@ def test_a_perfect_prediction_conditions_as_the_truth_does(name: str) -> None:
     target = task.target(batch)
     perfect = {
         "segmentation": lambda: task.encode(target) * 200,
-        "depth": lambda: torch.logit(task.encode(target)),
+        "depth": lambda: torch.logit((task.encode(target) + 1) / 2),
         "normals": lambda: target * 3,
     }[name]()
     torch.testing.assert_close(task.condition(perfect), task.encode(target), atol=1e-5, rtol=1e-4)

@@ -10,7 +10,7 @@ from dejavu import training
 from dejavu.checkpoint import load_checkpoint
 from dejavu.config import Params, TrainParams
 from dejavu.data.store import PreparedSplit
-from dejavu.errors import CheckpointError, DejaVuError
+from dejavu.errors import CheckpointError, DejaVuError, ParamsError
 from dejavu.identity import Run
 from dejavu.tasks import TASKS
 from dejavu.training import draw_batch, draw_subset, forward, learning_rate, train
@@ -188,3 +188,11 @@ def test_base_and_crm_are_clipped_apart(data: Path, tmp_path: Path) -> None:
         run = Run(Params.model_validate(tree), "normals", "fpn", "arm", 0)
         train(run, data, tmp_path, paths[-1])
     assert same(weights(paths[0]), weights(paths[1]))
+
+
+def test_a_crm_that_sees_too_little_is_named(data: Path, tmp_path: Path) -> None:
+    tree = conditioned("live").model_dump()
+    tree["methods"]["arm"]["dejavu"]["redaction"] |= {"block": 30}
+    run = Run(Params.model_validate(tree), "depth", "fpn", "arm", 0)
+    with pytest.raises(ParamsError, match=r"the CRM sees 18 pixels.*raise depth"):
+        train(run, data, tmp_path, tmp_path / "model.safetensors")

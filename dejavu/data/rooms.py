@@ -8,7 +8,6 @@ alone: scenes are rendered one by one, whatever is prepared before or beside the
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,13 +35,7 @@ from dejavu.data.shading import develop, shade
 from dejavu.data.tracing import Hits, Tracer, albedo, labels
 from dejavu.errors import DataError
 from dejavu.files import whole_file
-
-
-class Progress(Protocol):
-    """Called with the number of scenes done, their total, and the split."""
-
-    def __call__(self, done: int, total: int, note: str = "") -> None:
-        """Report progress."""
+from dejavu.progress import Progress, silent
 
 
 @dataclass(frozen=True)
@@ -129,7 +122,7 @@ def _as_image(values: Array, size: tuple[int, int]) -> Array:
 
 
 def prepare_rooms(
-    spec: RoomsSpec, counts: Mapping[str, int], directory: Path, progress: Progress | None = None
+    spec: RoomsSpec, counts: Mapping[str, int], directory: Path, progress: Progress = silent
 ) -> None:
     """Render splits into ``directory``: one ``SPLIT.npy`` each and ``manifest.json``.
 
@@ -173,7 +166,7 @@ def prepare_rooms(
 
 
 def _prepare_split(
-    spec: RoomsSpec, split: str, count: int, directory: Path, progress: Progress | None
+    spec: RoomsSpec, split: str, count: int, directory: Path, progress: Progress
 ) -> SplitRecord:
     path = directory / f"{split}.npy"
     dtype = record_dtype(spec.height, spec.width)
@@ -186,8 +179,7 @@ def _prepare_split(
                 scenes[name][index] = getattr(frame, name)
             scenes["caption"][index] = frame.caption.encode("ascii")
             class_pixels += np.bincount(frame.label.ravel(), minlength=len(CLASSES))
-            if progress:
-                progress(index + 1, count, split)
+            progress(index + 1, count, split)
         scenes.flush()
         checksum = file_sha256(temporary)
     return SplitRecord(count, path.name, checksum, tuple(class_pixels.tolist()))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dejavu.data.sample import IGNORE_INDEX
 from dejavu.metrics.base import Metric, MetricSpec, check_classes, check_labels, mean_where
-from dejavu.metrics.edges import distance_to, label_changes
+from dejavu.metrics.edges import distance_to, label_changes, same_label_within
 from dejavu.metrics.segmentation import confusion, count_labels, iou_of
 
 
@@ -110,8 +110,8 @@ class BoundaryF(Metric):
     A class's contour in an image is its pixels that touch (4-neighbours) another class; neither
     the image border nor a border to ignored pixels is contour. A contour pixel is matched if
     some pixel of the other map's contour of that class is within the tolerance (Euclidean,
-    between centres); one pixel may match many, where DAVIS and the benchmark of Martin et al.
-    (2004) differ too. P and R are the matched fractions of the predicted and the true contour.
+    between centres); one pixel may match many, as in DAVIS, where Martin et al. (2004) match one
+    to one. P and R are the matched fractions of the predicted and of the true contour.
     F = 2PR / (P + R) for each image and class; a class without contour in both is skipped, in
     one of them counts 0. The mean is over images for each class, then over the classes that
     have a contour in the ground truth of the set.
@@ -151,22 +151,89 @@ class BoundaryF(Metric):
         self.sums = torch.zeros(num_classes, 3, dtype=torch.float64)
 
     def image_sums(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Return F and whether it counts, and whether the truth has contour: B x K x 3."""
+        """Return F, whether F counts, and whether the truth has a contour: B x K x 3."""
         check_labels(prediction, target, self.num_classes, self.ignore_index)
+        # What is predicted where the truth is ignored can be neither right nor wrong.
         prediction = prediction.where(target != self.ignore_index, self.ignore_index)
         ours, truth = (self._contours(labels) for labels in (prediction, target))
-        matched = [self._count(a, _near(a, b, self.tolerance)) for a, b in self._pairs(ours, truth)]
-        lengths = [self._count(contours, contours >= 0) for contours in (ours, truth)]
-        precision, recall = (m / n.clamp(min=1) for m, n in zip(matched, lengths, strict=True))
-        score = 2 * precision * recall / (precision + recall)
-        score = score.where(precision + recall > 0, 0.0)
-        counted = lengths[0] + lengths[1] > 0
-        return torch.stack([score, counted.double(), (lengths[1] > 0).double()], dim=2)
+        precision, in_ours = self._matched(ours, truth)
+        recall, in_truth = self._matched(truth, ours)
+        score = 2 * precision * recall / (precision + recall).clamp(min=1e-12)
+        return torch.stack([score, (in_ours | in_truth).double(), in_truth.double()], dim=2)
 
     def _contours(self, labels: Tensor) -> Tensor:
         """Keep the labels of contour pixels, B x H x W; -1 elsewhere."""
         return labels.where(label_changes(labels, self.ignore_index), -1)
 
+    def _matched(self, contours: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+        """Fraction of each class's contour that the other one meets, and whether it has any."""
+        near = same_label_within(contours, others, self.tolerance)
+        hits = count_labels(contours, near, self.num_classes).double()
+        length = count_labels(contours, contours >= 0, self.num_classes)
+        return hits / length.clamp(min=1), length > 0
+
     def compute(self) -> dict[str, float]:  # noqa: D102
         total, images, truths = self.sums.unbind(1)
         return {"boundary_f": 100 * mean_where(total / images, truths > 0)}
+
+
+class TrimapIoU(Metric):
+    """Mean IoU over the pixels near a label change of the ground truth, by width.
+
+    A pixel touches a label change if a 4-neighbour has another label (a border to ignored pixels
+    is none). The band of width w holds the pixels whose centre is less than w from the centre of
+    one that does, so that a straight border has w pixels on each side: w = 1 is the two that
+    touch. For each width one confusion matrix over the set; the mean is over the classes that
+    the ground truth has in the band.
+
+    Args:
+        num_classes: K.
+        widths: half-widths of the bands, pixels: distinct, each at least 1.
+        ignore_index: label of ignored pixels in the target.
+
+    Shape:
+        - prediction, target: B x H x W int64.
+
+    Raises:
+        ValueError: a setting is out of its range.
+
+    Example:
+        >>> metric = TrimapIoU(num_classes=2, widths=(1, 2))
+        >>> truth = torch.tensor([[[0, 0, 0, 1, 1, 1]]])
+        >>> metric.update(torch.tensor([[[0, 1, 0, 1, 1, 1]]]), truth)
+        >>> {name: round(value, 2) for name, value in metric.compute().items()}
+        {'trimap_miou_1': 100.0, 'trimap_miou_2': 58.33}
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        widths: Sequence[int] = (1, 2, 4, 8, 16),
+        ignore_index: int = IGNORE_INDEX,
+    ) -> None:
+        check_classes(num_classes, ignore_index)
+        if not widths or min(widths) < 1 or len(set(widths)) < len(widths):
+            raise ValueError(f"widths={tuple(widths)}: must be distinct, each at least 1 pixel")
+        self.num_classes = num_classes
+        self.widths = tuple(widths)
+        self.ignore_index = ignore_index
+        self.specs = tuple(MetricSpec(f"trimap_miou_{w}", "%", True) for w in self.widths)
+        shape = (len(self.widths), num_classes, num_classes)
+        self.sums = torch.zeros(shape, dtype=torch.int64)
+
+    def image_sums(self, prediction: Tensor, target: Tensor) -> Tensor:  # noqa: D102
+        check_labels(prediction, target, self.num_classes, self.ignore_index)
+        distance = distance_to(label_changes(target, self.ignore_index))
+        distance = distance.masked_fill(target == self.ignore_index, math.inf)
+        matrices = [
+            confusion(prediction, target, distance < width, self.num_classes)
+            for width in self.widths
+        ]
+        return torch.stack(matrices, dim=1)
+
+    def compute(self) -> dict[str, float]:  # noqa: D102
+        scores = [iou_of(matrix) for matrix in self.sums]
+        return {
+            spec.name: 100 * mean_where(iou, ~iou.isnan())
+            for spec, iou in zip(self.specs, scores, strict=True)
+        }

@@ -4,8 +4,20 @@ import math
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
+
+
+def check_width(width: int) -> int:
+    """Return the width of a band, in pixels on each side of an edge, if it is at least 1.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if width < 1:
+        raise ValueError(f"width={width}: must be at least 1 pixel")
+    return width
 
 
 def distance_to(marked: Tensor) -> Tensor:
@@ -28,6 +40,32 @@ def distance_to(marked: Tensor) -> Tensor:
     return torch.from_numpy(distances).to(marked.device)
 
 
+def same_label_within(labels: Tensor, others: Tensor, radius: int) -> Tensor:
+    """Mark the pixels whose own label stands in the other map within a Euclidean radius.
+
+    Args:
+        labels: B x H x W integer; negative where there is nothing to find.
+        others: B x H x W integer.
+        radius: pixels between centres, at least 0.
+
+    Returns:
+        B x H x W bool.
+
+    Example:
+        >>> labels, others = torch.tensor([[[0, 1, -1]]]), torch.tensor([[[1, 0, -1]]])
+        >>> same_label_within(labels, others, radius=1).tolist()
+        [[[True, True, False]]]
+    """
+    height, width = labels.shape[-2:]
+    padded = F.pad(others, [radius] * 4, value=-1)
+    found = torch.zeros_like(labels, dtype=torch.bool)
+    for y in range(2 * radius + 1):
+        reach = math.isqrt(radius**2 - (y - radius) ** 2)
+        for x in range(radius - reach, radius + reach + 1):
+            found |= labels == padded[:, y : y + height, x : x + width]
+    return found & (labels >= 0)
+
+
 def touching(jumps_right: Tensor, jumps_down: Tensor) -> Tensor:
     """Mark the pixels on both sides of jumps between 4-neighbours.
 
@@ -37,6 +75,11 @@ def touching(jumps_right: Tensor, jumps_down: Tensor) -> Tensor:
 
     Returns:
         B x H x W bool.
+
+    Example:
+        >>> right, down = torch.tensor([[[False, True]]]), torch.zeros(1, 0, 3).bool()
+        >>> touching(right, down).tolist()
+        [[[False, True, True]]]
     """
     batch, height, _ = jumps_right.shape
     marked = jumps_right.new_zeros(batch, height, jumps_down.shape[-1])
@@ -56,6 +99,10 @@ def label_changes(labels: Tensor, ignore_index: int) -> Tensor:
 
     Returns:
         B x H x W bool.
+
+    Example:
+        >>> label_changes(torch.tensor([[[0, 0, 1, 255, 2]]]), ignore_index=255).tolist()
+        [[[False, True, True, False, False]]]
     """
 
     def jump(a: Tensor, b: Tensor) -> Tensor:
@@ -69,10 +116,14 @@ def depth_edges(depth: Tensor, relative: float = 0.1) -> Tensor:
 
     Args:
         depth: B x 1 x H x W, metres; 0 or less where unknown, which makes no edge.
-        relative: smallest jump, as a fraction of the nearer depth.
+        relative: jumps above this fraction of the nearer depth count.
 
     Returns:
         B x H x W bool.
+
+    Example:
+        >>> depth_edges(torch.tensor([[[[1.0, 1.05, 1.5, 0.0]]]])).tolist()
+        [[[False, True, True, False]]]
     """
 
     def jump(a: Tensor, b: Tensor) -> Tensor:
@@ -87,16 +138,22 @@ def normal_edges(normals: Tensor, degrees: float = 20.0) -> Tensor:
     """Mark pixels whose normal differs from a 4-neighbour's by more than an angle.
 
     Args:
-        normals: B x 3 x H x W unit vectors; the zero vector where unknown, which makes no edge.
-        degrees: smallest jump.
+        normals: B x 3 x H x W vectors of any length; zero where unknown, which makes no edge.
+        degrees: jumps above this angle count.
 
     Returns:
         B x H x W bool.
+
+    Example:
+        >>> up, side, unknown = [0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]
+        >>> normals = torch.tensor([up, up, side, unknown]).T.view(1, 3, 1, 4)
+        >>> normal_edges(normals).tolist()
+        [[[False, True, True, False]]]
     """
 
     def jump(a: Tensor, b: Tensor) -> Tensor:
         known = (a != 0).any(1) & (b != 0).any(1)
         return ((a * b).sum(1) < math.cos(math.radians(degrees))) & known
 
-    n = normals
+    n = F.normalize(normals.float(), dim=1)
     return touching(jump(n[..., :-1], n[..., 1:]), jump(n[:, :, :-1], n[:, :, 1:]))

@@ -74,7 +74,7 @@ def test_a_second_run_has_nothing_to_do(finished: Path, planned: Plan) -> None:
 
 
 def test_one_methods_change_trains_that_method_alone(finished: Path, planned: Plan) -> None:
-    change(finished, "cutoff: 0.06", "cutoff: 0.07")
+    change(finished, "cutoff: 0.2", "cutoff: 0.3")
     jobs = planned(finished)
     assert jobs["train"] == jobs["evaluate"] == 3 * 2
     assert "prepare_rooms" not in jobs
@@ -125,7 +125,7 @@ def test_dvc_records_what_snakemake_made(finished: Path, planned: Plan) -> None:
     assert "miou" in run(finished, "dvc", "metrics", "show")
     assert "report" in run(finished, "dvc", "dag")
     run(finished, "dvc", "plots", "show")
-    change(finished, "cutoff: 0.06", "cutoff: 0.07")
+    change(finished, "cutoff: 0.2", "cutoff: 0.3")
     assert "cutoff" in run(finished, "dvc", "params", "diff")
     run(finished, "git", "add", "-A")
     run(finished, "git", "commit", "-q", "-m", "recorded")

@@ -1,5 +1,6 @@
 """What a fresh clone plans and refuses, without running a job."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,20 @@ def test_a_fresh_clone_plans_every_training_run(fresh: Path, planned: Plan) -> N
     jobs = planned(fresh)
     assert jobs["train"] == jobs["evaluate"] == expected
     assert jobs["prepare_rooms"] == 1
+
+
+def test_dvcs_lock_agrees_with_the_committed_results(fresh: Path) -> None:
+    """Data and checkpoints are not in git, so they are missing; what is there is what was made."""
+    status = json.loads(run(fresh, "dvc", "status", "--json"))
+    outs = {
+        name: state
+        for changes in status.values()
+        for change in changes
+        if isinstance(change, dict)
+        for name, state in change.get("changed outs", {}).items()
+    }
+    assert set(outs.values()) == {"deleted"}
+    assert not any(name.endswith(("tables", "figures", "runs.csv")) for name in outs)
 
 
 def test_a_study_file_replaces_the_default(fresh: Path, planned: Plan) -> None:

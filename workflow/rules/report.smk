@@ -21,7 +21,7 @@ rule tables:
             name=["all_metrics", "gap", "cost"],
             suffix=["csv", "md", "tex"],
         ),
-        texts=expand("results/{{study}}/tables/main.{suffix}", suffix=["md", "tex"]),
+        texts=expand("results/{{study}}/tables/{name}", name=["main.md", "main.tex", "findings.md"]),
     log:
         "logs/{study}/tables.log",
     benchmark:
