@@ -1,7 +1,7 @@
 """Metrics of metric depth."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -25,8 +25,8 @@ class DepthProtocol:
         ValueError: a limit or the crop is impossible.
 
     Example:
-        >>> DepthProtocol(crop=(45, 471, 41, 601)).describe()
-        {'min_depth': 0.001, 'max_depth': 10.0, 'crop': (45, 471, 41, 601)}
+        >>> DepthProtocol(max_depth=2.0).valid(torch.tensor([[[[0.0, 1.0, 2.0]]]])).tolist()
+        [[[[False, True, False]]]]
     """
 
     min_depth: float = 1e-3
@@ -46,10 +46,6 @@ class DepthProtocol:
                     f"crop={self.crop}: must be (top, bottom, left, right) with "
                     "0 <= top < bottom and 0 <= left < right"
                 )
-
-    def describe(self) -> dict[str, object]:
-        """Return every setting by name, for the metrics file."""
-        return asdict(self)
 
     def valid(self, target: Tensor) -> Tensor:
         """Mark the pixels that are scored.
