@@ -36,6 +36,7 @@ def evaluate(run: Run, checkpoint: Path, data: Path, output: Path) -> dict[str, 
     trained = load_run(run, checkpoint)
     protocol = run.params.evaluation
     scenes = PreparedSplit(data, protocol.split)
+    scenes.verify()
     torch.set_num_threads(run.params.train.threads)
     metrics = trained.task.metrics(protocol)
     for sample, prediction in predictions(trained.model, trained.task, scenes, protocol.batch_size):

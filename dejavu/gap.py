@@ -38,6 +38,8 @@ def measure_gaps(params: Params, task_name: str, data: Path, output: Path) -> li
     torch.set_num_threads(params.train.threads)
     torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
     train, val = PreparedSplit(data, "train"), PreparedSplit(data, "val")
+    train.verify()
+    val.verify()
     task = TASKS[task_name](train.manifest.palette)
     rows: list[dict[str, Any]] = []
     for method, redaction, crm in _entries(params):

@@ -75,7 +75,7 @@ class TorchvisionNetwork(nn.Module):
 
     def __init__(self, architecture: str, channels: int) -> None:
         super().__init__()
-        segmentation = _import_torchvision_segmentation()
+        segmentation = import_torchvision_segmentation()
         builder = getattr(segmentation, architecture, None)
         if builder is None:
             raise ValueError(f"architecture={architecture!r} is none of torchvision's networks")
@@ -108,7 +108,7 @@ def _resize(x: Tensor, size: torch.Size) -> Tensor:
 
 
 @cache
-def _import_torchvision_segmentation() -> ModuleType:
+def import_torchvision_segmentation() -> ModuleType:
     """Import torchvision also where its compiled operators do not fit a CPU build of torch.
 
     Its wheel may be linked to CUDA: then its library cannot be loaded, and the import stops at

@@ -49,6 +49,7 @@ def train(run: Run, data: Path, store: Path, output: Path, progress: Progress = 
         DataError: the data is missing or damaged.
         CheckpointError: the resume state cannot be read.
     """
+    PreparedSplit(data, "train").verify()
     work = store / run.hash
     with locked(work):
         finished = (work / "model.safetensors").exists()

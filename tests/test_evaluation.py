@@ -10,12 +10,13 @@ from dejavu.checkpoint import load_checkpoint, load_model
 from dejavu.config import Params
 from dejavu.data.sample import IGNORE_INDEX
 from dejavu.data.store import PreparedSplit
-from dejavu.errors import CheckpointError
+from dejavu.errors import CheckpointError, DataError
 from dejavu.evaluation import evaluate
 from dejavu.identity import Run
 from dejavu.tasks import TASKS
 from dejavu.training import train
 from tests.conftest import TINY, tiny_params
+from tests.test_training import damaged
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,14 @@ def test_a_checkpoint_of_other_params_is_refused(
     with pytest.raises(CheckpointError, match="trained with other train; train it again"):
         evaluate(spatial(other), checkpoint, data, tmp_path / "m.json")
     assert not (tmp_path / "m.json").exists()
+
+
+def test_damaged_data_is_not_scored(
+    params: Params, data: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    broken = damaged(data, tmp_path / "data", "test")
+    with pytest.raises(DataError, match=r"test\.npy: its SHA-256 is"):
+        evaluate(spatial(params), checkpoint, broken, tmp_path / "m.json")
 
 
 def test_deployed_weights_are_the_base_networks_alone(params: Params, checkpoint: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from dejavu import training
 from dejavu.checkpoint import load_checkpoint
 from dejavu.config import Params, TrainParams
 from dejavu.data.store import PreparedSplit
-from dejavu.errors import CheckpointError, DejaVuError, ParamsError
+from dejavu.errors import CheckpointError, DataError, DejaVuError, ParamsError
 from dejavu.identity import Run
 from dejavu.tasks import TASKS
 from dejavu.training import draw_batch, draw_subset, forward, learning_rate, train
@@ -99,6 +100,25 @@ def test_a_finished_run_is_not_trained_again(params: Params, data: Path, tmp_pat
     path.unlink()
     assert not train(run, data, tmp_path / "store", path)
     assert path.read_bytes() == before
+
+
+def damaged(data: Path, folder: Path, split: str) -> Path:
+    """A copy of the data with one byte of a split changed."""
+    shutil.copytree(data, folder)
+    content = bytearray((folder / f"{split}.npy").read_bytes())
+    content[-10] ^= 1
+    (folder / f"{split}.npy").write_bytes(content)
+    return folder
+
+
+def test_damaged_data_is_named_even_for_a_finished_run(
+    params: Params, data: Path, tmp_path: Path
+) -> None:
+    run = Run(params, "depth", "fpn", "baseline", 0)
+    train(run, data, tmp_path, tmp_path / "model.safetensors")
+    broken = damaged(data, tmp_path / "data", "train")
+    with pytest.raises(DataError, match=r"train\.npy: its SHA-256 is"):
+        train(run, broken, tmp_path, tmp_path / "model.safetensors")
 
 
 def test_a_non_finite_loss_names_the_step(data: Path, tmp_path: Path) -> None:

@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from dejavu.models import _import_torchvision_segmentation
+from dejavu.models import import_torchvision_segmentation
 
 
 @pytest.fixture(scope="session")
 def jaccard_index() -> Any:
     """The class MulticlassJaccardIndex of torchmetrics."""
     # torchmetrics imports torchvision, whose operators may not fit a CPU build of torch.
-    _import_torchvision_segmentation()
+    import_torchvision_segmentation()
     from torchmetrics.classification import MulticlassJaccardIndex
 
     return MulticlassJaccardIndex
