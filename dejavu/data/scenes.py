@@ -39,7 +39,7 @@ class RoomsSpec:
 
     height: int = 64
     width: int = 64
-    coupling: float = 0.6
+    coupling: float = 0.7
     noise: float = 0.02
     varied_intrinsics: bool = False
     seed: int = 0
