@@ -150,6 +150,8 @@ class Depth(Task):
     """Nearest depth that can be predicted, metres."""
     FAR = 20.0
     """Farthest depth that can be predicted, metres."""
+    SHOWN = (0.5, 10.0)
+    """Depths between which pictures change colour, metres."""
 
     def target(self, sample: Sample) -> Tensor:  # noqa: D102
         return sample.depth
@@ -178,7 +180,9 @@ class Depth(Task):
         return [DepthMetric(limits), DepthEdgeMetric(limits, width=protocol.edge_width)]
 
     def colour(self, prediction: Tensor) -> Tensor:  # noqa: D102
-        return _colour_map((1 - self.encode(prediction)[:, 0]) / 2, "turbo")
+        near, far = self.SHOWN
+        position = (prediction[:, 0].clamp(near, far) / near).log() / math.log(far / near)
+        return _colour_map(1 - position, "turbo")
 
     def error(self, prediction: Tensor, target: Tensor) -> Tensor:  # noqa: D102
         relative = (prediction - target).abs() / target.clamp(min=self.NEAR)

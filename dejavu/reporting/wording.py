@@ -145,8 +145,8 @@ def gap_sentences(gap: Measured, design: Design) -> list[str]:
         ]
         if parts:
             sentences.append(
-                f"{task}: given the ground truth instead of zeros, the regeneration loss on "
-                f"{gap.conditions['split']} falls by {', by '.join(parts)}."
+                f"{task}: the oracle gap on {gap.conditions['split']}, by how much the regeneration "
+                f"loss falls with the ground truth instead of zeros, is {', '.join(parts)}."
             )
     return sentences
 

@@ -109,8 +109,8 @@ def test_numbers_and_headers() -> None:
 
 def test_gap_sentences_name_the_methods_redactions(gap_paths: list[Path], design: Design) -> None:
     assert gap_sentences(collect_gaps(gap_paths), design)[1] == (
-        "depth: given the ground truth instead of zeros, the regeneration loss on val falls "
-        "by 15.0 % for dejavu (low_pass(cutoff=0.06))."
+        "depth: the oracle gap on val, by how much the regeneration loss falls with the ground "
+        "truth instead of zeros, is 15.0 % for dejavu (low_pass(cutoff=0.06))."
     )
 
 

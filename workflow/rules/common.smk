@@ -8,6 +8,9 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
+# The package beside this workflow, whichever one the environment has.
+sys.path.insert(0, workflow.basedir)
+
 from dejavu.config import load_params
 from dejavu.errors import DejaVuError
 from dejavu.identity import Run, cost_hash, data_hash, evaluation_hash, gap_hash, report_hash
