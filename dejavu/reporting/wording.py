@@ -145,8 +145,9 @@ def gap_sentences(gap: Measured, design: Design) -> list[str]:
         ]
         if parts:
             sentences.append(
-                f"{task}: the oracle gap on {gap.conditions['split']}, by how much the regeneration "
-                f"loss falls with the ground truth instead of zeros, is {', '.join(parts)}."
+                f"{task}: the oracle gap on {gap.conditions['split']}, by how much the "
+                "regeneration loss falls with the ground truth instead of zeros, is "
+                f"{', '.join(parts)}."
             )
     return sentences
 
