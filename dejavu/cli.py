@@ -149,7 +149,7 @@ def tables(params: ParamsOption = DEFAULT) -> None:
 
 @app.command()
 def readme(params: ParamsOption = DEFAULT) -> None:
-    """Put the study's findings and main table into README.md."""
+    """Put the study's answer and main table into README.md."""
     from dejavu.files import write_text
     from dejavu.results import render_readme
 

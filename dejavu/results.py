@@ -78,7 +78,7 @@ def _findings(main: DataFrame, compared: Design) -> str:
 
 
 def render_readme(readme: str, layout: Layout) -> str:
-    """Put the study's findings and main table between the README's two marks.
+    """Put the findings' first sentences and the main table between the README's two marks.
 
     Raises:
         DejaVuError: the README lacks the marks.
@@ -87,8 +87,9 @@ def render_readme(readme: str, layout: Layout) -> str:
     _, end, after = rest.partition(README_END)
     if not (begin and end):
         raise DejaVuError(f"README.md: must hold the lines {README_BEGIN!r} and {README_END!r}")
-    texts = [(layout.tables / name).read_text("utf-8") for name in ("findings.md", "main.md")]
-    return before + begin + "\n" + "\n".join(texts) + "\n" + end + after
+    findings, table = ((layout.tables / n).read_text("utf-8") for n in ("findings.md", "main.md"))
+    answer = findings.partition("\n")[0]
+    return f"{before}{begin}\n{answer}\n\n{table}\n{end}{after}"
 
 
 def draw_figures(layout: Layout) -> Path:
