@@ -5,7 +5,7 @@ STUDY := results/default
 # Tools find each other in the environment, activated or not.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install reproduce test lint types check params readme lock clean
+.PHONY: help install reproduce test lint types check params readme gallery benchmarks docs lock clean
 
 help: ## list these targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,15 @@ params: install ## write params/default.yaml, params/schema.json and docs/params
 
 readme: install ## put the main table and its findings into README.md
 	python -m dejavu readme
+
+gallery: install ## draw every redaction and its regeneration into docs/
+	python -m dejavu gallery
+
+benchmarks: install ## measure speed and memory as ratios; write benchmarks/results.md
+	python -m benchmarks
+
+docs: install ## build the API reference from the docstrings, in build/api
+	pdoc --docformat google --output-directory build/api dejavu
 
 lock: ## write requirements.txt anew from what pyproject.toml admits today
 	rm -rf build/lock && $(PYTHON) -m venv build/lock

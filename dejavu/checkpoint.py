@@ -16,13 +16,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from dejavu.config import DejaVuParams, NetworkParams
-from dejavu.data.sample import IMAGE_MEAN
-from dejavu.errors import CheckpointError, ParamsError
+from dejavu.build import build_criterion, build_network
+from dejavu.errors import CheckpointError
 from dejavu.files import whole_file
-from dejavu.losses import DejaVuLoss
-from dejavu.models import create_model
-from dejavu.redaction import create_redaction
+from dejavu.losses import RegenerationLoss
 from dejavu.tasks import TASKS, Task
 
 _CRITERION = "criterion."
@@ -36,40 +33,18 @@ class Checkpoint:
     Attributes:
         run: hash of the run.
         identity: the fields that made the run (see `dejavu.identity`).
-        task: the task, with the palette of the data's classes.
+        palette: one RGB colour (0 to 255) per class of the data.
+        task: the task, with that palette.
         model: the base network with its trained weights, in evaluation mode.
         criterion: the trained DejaVu loss, or None for a run without one.
     """
 
     run: str
     identity: dict[str, Any]
+    palette: Sequence[Sequence[int]]
     task: Task
     model: nn.Module
-    criterion: DejaVuLoss | None
-
-
-def create_criterion(settings: dict[str, Any] | None, task: Task) -> DejaVuLoss | None:
-    """Build the DejaVu loss that a run's identity describes, or None where it has none.
-
-    Raises:
-        ParamsError: redaction and CRM do not go together; the message names the fix.
-    """
-    if settings is None:
-        return None
-    dejavu = DejaVuParams(**{**settings, "gamma": {}})
-    redaction = dejavu.redaction.model_dump()
-    try:
-        return DejaVuLoss(
-            channels=task.channels,
-            redaction=create_redaction(redaction.pop("name"), **redaction),
-            condition=task.condition,
-            gamma=settings["gamma"],
-            image_channels=len(IMAGE_MEAN),
-            region=dejavu.region,
-            **dejavu.crm.model_dump(),
-        )
-    except ValueError as error:
-        raise ParamsError(f"a method's dejavu settings: {error}") from None
+    criterion: RegenerationLoss | None
 
 
 def save_checkpoint(
@@ -102,8 +77,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     trained = json.loads(metadata[_METADATA])
     identity, palette = trained["identity"], trained["palette"]
     task = TASKS[identity["task"]](palette)
-    model = create_model(NetworkParams(**identity["network"]), task.channels)
-    criterion = create_criterion(identity["dejavu"], task)
+    model = build_network(identity, task)
+    criterion = build_criterion(identity, task, model)
     own = {k: v for k, v in tensors.items() if k.startswith(_CRITERION)}
     try:
         model.load_state_dict({k: v for k, v in tensors.items() if k not in own})
@@ -113,7 +88,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{path}: its weights do not fit its own params: {reason}") from None
     model.eval()
-    return Checkpoint(trained["run"], identity, task, model, criterion)
+    return Checkpoint(trained["run"], identity, palette, task, model, criterion)
 
 
 def load_model(path: str | Path) -> nn.Module:

@@ -87,7 +87,7 @@ def train(
     layout, run = _run(params, task, network, method, seed, expect)
     path = layout.checkpoint(run)
     with _progress(f"{task} {method} seed {seed}") as step:
-        trained = train_run(run, layout.data, STORE, path, step)
+        trained = train_run(run, layout.data, STORE, path, step, layout.text_pair)
     typer.echo(f"{path}: {'trained' if trained else 'already trained'} (run {run.hash})")
 
 
@@ -116,11 +116,38 @@ def gap(task: TaskOption, params: ParamsOption = DEFAULT) -> None:
 
     layout = _layout(params)
     _known_task(layout, task)
-    for row in measure_gaps(layout.params, task, layout.data, layout.gap(task)):
+    for row in measure_gaps(layout, task):
         typer.echo(
             f"{row['redaction']:>36}  L_DV {row['zeros']:.4f} with zeros, "
             f"{row['ground_truth']:.4f} with the ground truth: gap {row['gap']:6.1%}"
         )
+
+
+@app.command()
+def probes(task: TaskOption, params: ParamsOption = DEFAULT) -> None:
+    """Measure on val what the trained regenerations need: zeros, predictions or the truth."""
+    from dejavu.layout import STORE
+    from dejavu.probes import measure_probes
+
+    layout = _layout(params)
+    _known_task(layout, task)
+    for row in measure_probes(layout, task, STORE):
+        told = ("zeros", "detached", "live", "ground_truth")
+        losses = ", ".join(f"{name} {row[name]:.4f}" for name in told)
+        typer.echo(f"{row['method']:>18}  L_DV with {losses}")
+
+
+@app.command()
+def text_pair(params: ParamsOption = DEFAULT) -> None:
+    """Train the small image-text pair that stands in for CLIP, on the captions of the rooms."""
+    from dejavu.text_pair import train_text_pair
+
+    layout = _layout(params)
+    files = layout.text_pair, layout.text_pair_metrics
+    with _progress("text pair") as step:
+        measured = train_text_pair(layout.data, layout.params.text_pair, *files, step)
+    for encoder in ("trained", "untrained"):
+        typer.echo(f"{encoder:>9}: recall at 1 {measured[encoder]['recall_at_1']:.1%} on val")
 
 
 @app.command()
@@ -130,7 +157,7 @@ def cost(task: TaskOption, params: ParamsOption = DEFAULT) -> None:
 
     layout = _layout(params)
     _known_task(layout, task)
-    for row in measure_costs(layout.params, task, layout.data, layout.cost(task)):
+    for row in measure_costs(layout, task):
         typer.echo(
             f"{row['method']:>18}  step {row['step_seconds'] * 1e3:.1f} ms "
             f"({row['step_ratio']:.2f} x), memory {row['memory_ratio']:.2f} x"
@@ -186,6 +213,32 @@ def predict(
     for image in images:
         array, picture = predict_image(checkpoint, image, output)
         typer.echo(f"{image}: {array}, {picture}")
+
+
+@app.command(name="strip")
+def strip_checkpoint(
+    checkpoint: Annotated[Path, typer.Argument(help="A trained run's .safetensors file.")],
+    output: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
+) -> None:
+    """Write a trained run's network alone, without the regeneration module."""
+    from dejavu.export import strip
+
+    strip(checkpoint, output)
+    typer.echo(f"wrote {output}")
+
+
+@app.command()
+def onnx(
+    checkpoint: Annotated[Path, typer.Argument(help="A trained run's .safetensors file.")],
+    output: Annotated[Path, typer.Argument(help="The .onnx file to write.")],
+    height: Annotated[int, typer.Option(help="Image height in pixels.")] = 64,
+    width: Annotated[int, typer.Option(help="Image width in pixels.")] = 64,
+) -> None:
+    """Export a trained run's network to ONNX, for any batch size."""
+    from dejavu.export import export_onnx
+
+    export_onnx(checkpoint, output, height, width)
+    typer.echo(f"wrote {output}")
 
 
 @app.command(name="params")

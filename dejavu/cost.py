@@ -13,22 +13,19 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from dejavu.arms import Arm
+from dejavu.batches import Batch, Batches
 from dejavu.checkpoint import best_device
-from dejavu.config import Params
 from dejavu.data.store import PreparedSplit
 from dejavu.files import write_text
 from dejavu.identity import Run
+from dejavu.layout import Layout
 from dejavu.memory import PeakMemory
 from dejavu.tasks import TASKS
-from dejavu.training import (
-    build,
-    create_optimizer,
-    draw_batch,
-    draw_subset,
-    training_step,
-)
+from dejavu.training import create_optimizer, training_step
 
 _WARM_UP = 3
 
@@ -36,62 +33,60 @@ _WARM_UP = 3
 class Stepper:
     """A run that takes training steps on one batch, without log or resume state."""
 
-    def __init__(self, run: Run, data: Path) -> None:
+    def __init__(self, run: Run, data: Path, text_pair: Path) -> None:
         self.run = run
         self.device = best_device()
-        scenes = PreparedSplit(data, "train")
-        params = run.params.train
-        self.task = TASKS[run.task](scenes.manifest.palette)
-        self.model, self.criterion = build(run, self.task, self.device)
-        self.optimizer = create_optimizer(self.model, self.criterion, params)
-        subset = draw_subset(len(scenes), params.subset, run.seed)
-        self.sample = draw_batch(scenes, subset, params, run.seed, 0).to(self.device)
+        pool = PreparedSplit(data, "train")
+        batches = Batches(pool, run.train, run.seed)
+        self.arm = Arm(run, TASKS[run.task](pool.manifest.palette), self.device)
+        self.arm.supervise([pool.caption(i) for i in batches.subset.tolist()], text_pair)
+        self.optimizer = create_optimizer(self.arm.model, self.arm.criterion, run.train)
+        sample, scenes = batches.draw(0)
+        self.batch = Batch(sample.to(self.device), scenes)
 
     def step(self) -> float:
         """Take one step; return its seconds."""
         started = time.perf_counter()
-        training_step(
-            self.run, 0, self.sample, self.task, self.model, self.criterion, self.optimizer, 1e-4
-        )
+        training_step(self.run, self.arm, self.optimizer, self.batch, 0, 1e-4)
         if self.device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - started
 
     def peak_memory(self) -> int:
         """Take one step; return the most bytes that tensors held at once."""
-        modules = [module for module in (self.model, self.criterion) if module]
+        modules = [module for module in (self.arm.model, self.arm.criterion) if module]
         present = [tensor for module in modules for tensor in module.state_dict().values()]
         present += [t for state in self.optimizer.state.values() for t in state.values()]
         self.optimizer.zero_grad(set_to_none=True)
-        with PeakMemory([*present, *vars(self.sample).values()]) as memory:
+        with PeakMemory([*present, *vars(self.batch.sample).values()]) as memory:
             self.step()
         return int(memory.peak)
 
 
-def measure_costs(params: Params, task: str, data: Path, output: Path) -> list[dict[str, Any]]:
+def measure_costs(layout: Layout, task: str) -> list[dict[str, Any]]:
     """Measure every network x method of a task against the reference method.
 
     Args:
-        params: the study; `cost.rounds` says how many rounds are timed.
+        layout: the study; its `cost.rounds` says how many rounds are timed.
         task: a task of the study.
-        data: folder of the prepared data.
-        output: JSON file to write.
 
     Returns:
-        The rows that were written: seconds and bytes of a training step with their ratios to the
-        reference, parameters trained and deployed, FLOPs of one image at inference.
+        The rows that were written to the study's file of this task: seconds and bytes of a
+        training step with their ratios to the reference, parameters trained and deployed, FLOPs
+        of one image at inference.
     """
+    params = layout.params
     torch.set_num_threads(params.train.threads)
     rows: list[dict[str, Any]] = []
     for network in params.networks:
         runs = {m: Run(params, task, network, m, params.seeds[0]) for m in params.methods}
-        steppers = {m: Stepper(run, data) for m, run in runs.items()}
+        steppers = {m: Stepper(run, layout.data, layout.text_pair) for m, run in runs.items()}
         seconds = _interleave(steppers, params.cost.rounds)
         memory = {method: stepper.peak_memory() for method, stepper in steppers.items()}
         reference = params.report.reference
         for method, stepper in steppers.items():
             ratios = [a / b for a, b in zip(seconds[method], seconds[reference], strict=True)]
-            deployed = _parameters(stepper.model)
+            deployed = _parameters(stepper.arm.model)
             rows.append(
                 {
                     "task": task,
@@ -102,7 +97,7 @@ def measure_costs(params: Params, task: str, data: Path, output: Path) -> list[d
                     "memory_bytes": memory[method],
                     "memory_ratio": memory[method] / memory[reference],
                     "parameters": deployed,
-                    "training_parameters": deployed + _parameters(stepper.criterion),
+                    "training_parameters": deployed + _parameters(stepper.arm.criterion),
                     "flops": _flops(stepper),
                 }
             )
@@ -114,7 +109,7 @@ def measure_costs(params: Params, task: str, data: Path, output: Path) -> list[d
         "image_size": [rooms.height, rooms.width],
         "rounds": params.cost.rounds,
     }
-    write_text(output, json.dumps(result, indent=1) + "\n")
+    write_text(layout.cost(task), json.dumps(result, indent=1) + "\n")
     return rows
 
 
@@ -136,6 +131,7 @@ def _parameters(module: nn.Module | None) -> int:
 def _flops(stepper: Stepper) -> int:
     """FLOPs (two per multiply-add) of the deployed network on one image."""
     counter = FlopCounterMode(display=False)
-    with counter, torch.inference_mode():
-        stepper.model.eval()(stepper.sample.image[:1])
+    # Attention's fused kernels are not all counted; its plain form has the same FLOPs.
+    with counter, torch.inference_mode(), sdpa_kernel(SDPBackend.MATH):
+        stepper.arm.model.eval()(stepper.batch.sample.image[:1])
     return int(counter.get_total_flops())

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from dejavu.config import Params
+from dejavu.config import Params, TrainParams, gammas, needs_text_pair
 from dejavu.errors import ParamsError
 
 _PACKAGE = Path(__file__).parent
@@ -44,24 +44,49 @@ class Run:
                 raise ParamsError(f"{field}: the study has no {value!r}; it has: {listed}")
 
     @property
-    def gamma(self) -> float:
-        """Weight of the DejaVu loss in this run; 0 for a method without one."""
-        dejavu = self.params.methods[self.method].dejavu
-        return dict(dejavu.gamma)[self.task] if dejavu else 0.0  # type: ignore[index]
+    def weights(self) -> dict[str, float]:
+        """Weight of each loss of this run, by its name, beside the task loss's 1."""
+        found = gammas(self.params.methods[self.method])
+        return {key.split(".")[-1]: dict(gamma)[self.task] for key, gamma in found}  # type: ignore[index]
+
+    @property
+    def train(self) -> TrainParams:
+        """How this run is trained: its method may have more or fewer steps than the others."""
+        train = self.params.train
+        factor = self.params.methods[self.method].steps_factor
+        return train.model_copy(update={"steps": max(1, round(train.steps * factor))})
 
     def identity(self) -> dict[str, Any]:
         """Return every field that changes the run's result."""
-        dejavu = self.params.methods[self.method].dejavu
         return {
             "data": self.params.data.model_dump(),
-            "train": self.params.train.model_dump(exclude={"checkpoint_every"}),
+            "train": self.train.model_dump(exclude={"checkpoint_every"}),
             "task": self.task,
             "network": self.params.networks[self.network].model_dump(),
-            "dejavu": dejavu.model_dump(exclude={"gamma"}) | {"gamma": self.gamma}
-            if dejavu
-            else None,
+            "method": self._method(),
             "seed": self.seed,
         }
+
+    def _method(self) -> dict[str, Any]:
+        """Return the method's fields, with each weight by task reduced to this task's."""
+        method = self.params.methods[self.method]
+        fields = method.model_dump(exclude={"steps_factor"})
+        if not method.boundary_weight:
+            del fields["boundary_width"]
+        dejavu = fields["dejavu"]
+        if dejavu is None:
+            return fields
+        for name, weight in self.weights.items():
+            section = dejavu if name == "dejavu" else dejavu[name]
+            section["gamma"] = weight
+        if needs_text_pair(method):
+            dejavu["text"]["pair"] = self.params.text_pair.model_dump()
+        elif dejavu["text"]:
+            # The file's name and size, not where one machine keeps it.
+            weights = Path(dejavu["text"]["clip_weights"])
+            size = weights.stat().st_size if weights.is_file() else None
+            dejavu["text"]["clip_weights"] = [weights.name, size]
+        return fields
 
     @property
     def hash(self) -> str:
@@ -79,6 +104,11 @@ def data_hash(params: Params) -> str:
     return digest(params.data.model_dump(), *data_modules(params))
 
 
+def text_pair_hash(params: Params) -> str:
+    """Hash of what trains the image-text pair that stands in for CLIP."""
+    return digest([data_hash(params), params.text_pair.model_dump()], "text_pair")
+
+
 def evaluation_hash(params: Params) -> str:
     """Hash of what turns a checkpoint into a metrics file."""
     return digest(params.evaluation.model_dump(), "evaluation")
@@ -89,6 +119,13 @@ def gap_hash(params: Params, task: str) -> str:
     methods = [m.dejavu.model_dump(exclude={"gamma"}) for m in params.methods.values() if m.dejavu]
     fields = [task, params.gap.model_dump(), params.train.model_dump(), params.seeds[0], methods]
     return digest([data_hash(params), *fields], "gap", without="metrics")
+
+
+def probes_hash(params: Params, task: str) -> str:
+    """Hash of what measures a task's probes."""
+    seed = params.seeds[0]
+    runs = [Run(params, task, n, m, seed).hash for n in params.networks for m in params.methods]
+    return digest(runs, "probes", without="metrics")
 
 
 def cost_hash(params: Params, task: str) -> str:

@@ -43,6 +43,20 @@ class Layout:
         """Oracle gaps of a task's redactions."""
         return self.results / "metrics" / "gap" / f"{task}.json"
 
+    def probes(self, task: str) -> Path:
+        """Probes of a task's methods: what their regeneration needs."""
+        return self.results / "metrics" / "probes" / f"{task}.json"
+
+    @property
+    def text_pair(self) -> Path:
+        """The image-text pair that stands in for CLIP, trained."""
+        return self.results / "checkpoints" / "text_pair.safetensors"
+
+    @property
+    def text_pair_metrics(self) -> Path:
+        """How well the pair finds the caption of an image."""
+        return self.results / "metrics" / "text_pair.json"
+
     def cost(self, task: str) -> Path:
         """Measured cost of a task's methods."""
         return self.results / "metrics" / "cost" / f"{task}.json"
@@ -64,6 +78,15 @@ class Layout:
                 for method in p.methods:
                     for seed in p.seeds:
                         yield Run(p, task, network, method, seed)
+
+    def probed(self, task: str) -> Iterator[Run]:
+        """Runs whose regeneration is probed: of the first seed, from the live prediction."""
+        p = self.params
+        for run in self.runs():
+            method = p.methods[run.method]
+            live = method.dejavu is not None and method.dejavu.condition == "live"
+            if run.task == task and run.seed == p.seeds[0] and live:
+                yield run
 
 
 def _cell(run: Run, suffix: str) -> Path:

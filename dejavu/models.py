@@ -1,16 +1,13 @@
 """Networks by name; each maps B x 3 x H x W images to B x channels x H x W outputs."""
 
-import importlib.util
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
-from types import ModuleType
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dejavu.config import NetworkParams
+from dejavu.torchvision_import import import_torchvision
 
 
 class ConvNormReLU(nn.Sequential):
@@ -42,6 +39,8 @@ class FeaturePyramid(nn.Module):
         >>> FeaturePyramid(channels=5, width=8)(torch.zeros(2, 3, 32, 48)).shape
         torch.Size([2, 5, 32, 48])
     """
+
+    dense_head = "head.1"
 
     def __init__(self, channels: int, width: int = 32) -> None:
         super().__init__()
@@ -75,11 +74,13 @@ class TorchvisionNetwork(nn.Module):
 
     def __init__(self, architecture: str, channels: int) -> None:
         super().__init__()
-        segmentation = import_torchvision_segmentation()
+        segmentation = import_torchvision().models.segmentation
         builder = getattr(segmentation, architecture, None)
         if builder is None:
             raise ValueError(f"architecture={architecture!r} is none of torchvision's networks")
         self.network = builder(weights=None, weights_backbone=None, num_classes=channels)
+        last = "high_classifier" if architecture.startswith("lraspp") else "4"
+        self.dense_head = f"network.classifier.{last}"
 
     def forward(self, image: Tensor) -> Tensor:
         """Map images to outputs of the same size."""
@@ -100,31 +101,13 @@ def create_model(params: NetworkParams, channels: int) -> nn.Module:
     return TorchvisionNetwork(params.architecture, channels)
 
 
+def dense_head(network: nn.Module) -> str:
+    """Return the path of the convolution that turns a network's dense features into its output."""
+    return str(network.dense_head)
+
+
 OWN_NETWORKS: dict[str, Callable[[int, int], nn.Module]] = {"feature_pyramid": FeaturePyramid}
 
 
 def _resize(x: Tensor, size: torch.Size) -> Tensor:
     return F.interpolate(x, size, mode="bilinear", align_corners=False)
-
-
-@cache
-def import_torchvision_segmentation() -> ModuleType:
-    """Import torchvision also where its compiled operators do not fit a CPU build of torch.
-
-    Its wheel may be linked to CUDA: then its library cannot be loaded, and the import stops at
-    the schemas of two operators that no segmentation network calls. Declaring them lets it pass.
-    """
-    spec = importlib.util.find_spec("torchvision")
-    if spec is None or spec.origin is None:
-        raise ImportError("torchvision is not installed: pip install 'dejavu-dense[study]'")
-    for library in Path(spec.origin).parent.glob("_C*.so"):
-        try:
-            torch.ops.load_library(str(library))
-        except OSError:
-            _declare_operators()
-    return importlib.import_module("torchvision.models.segmentation")
-
-
-def _declare_operators() -> None:
-    torch.library.define("torchvision::nms", "(Tensor dets, Tensor scores, float t) -> Tensor")
-    torch.library.define("torchvision::qnms", "(Tensor dets, Tensor scores, float t) -> Tensor")

@@ -18,7 +18,7 @@ Picture = NDArray[np.uint8]
 
 
 def qualitative_rows(layout: Layout, task: str) -> list[QualitativeRow]:
-    """Draw scenes with the reference and each DejaVu method, on the first network and seed.
+    """Draw scenes with the reference and each live DejaVu method, on the first network and seed.
 
     The scenes are the first `report.scenes` of the evaluated split: none is picked for its looks.
 
@@ -33,13 +33,20 @@ def qualitative_rows(layout: Layout, task: str) -> list[QualitativeRow]:
     params = layout.params
     scenes = PreparedSplit(layout.data, params.evaluation.split)
     sample = scenes.batch(range(min(params.report.scenes, len(scenes))))
-    reference = _load(layout, task, params.report.reference)
-    treated = [label for label, method in params.methods.items() if method.dejavu]
+    name = params.report.reference
+    reference = _load(layout, task, name)
+    treated = [
+        label
+        for label, method in params.methods.items()
+        if method.dejavu and method.dejavu.condition == "live"
+    ]
     rows = []
-    for label in treated:
+    for label in treated or [name]:
         with torch.inference_mode():
-            columns = _columns(
-                sample, params.report.reference, reference, _load(layout, task, label)
+            columns = (
+                _columns(sample, name, reference, _load(layout, task, label))
+                if treated
+                else _reference_columns(sample, name, reference)
             )
         rows += [
             QualitativeRow(label, [(title, pictures[index]) for title, pictures in columns.items()])
@@ -73,6 +80,18 @@ def _columns(
         "ground truth": task.colour(target).numpy(),
         f"{name}'s error": task.colour_error(before, target).numpy(),
         "DejaVu's error": task.colour_error(after, target).numpy(),
+    }
+
+
+def _reference_columns(sample: Sample, name: str, reference: Checkpoint) -> dict[str, Picture]:
+    """Show a study in which nothing is regenerated."""
+    task, target = reference.task, reference.task.target(sample)
+    prediction = task.predict(reference.model(sample.image))
+    return {
+        "image": _rgb(sample.image),
+        name: task.colour(prediction).numpy(),
+        "ground truth": task.colour(target).numpy(),
+        f"{name}'s error": task.colour_error(prediction, target).numpy(),
     }
 
 

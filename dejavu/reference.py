@@ -3,12 +3,11 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel
 
-from dejavu import config
 from dejavu.config import Params
 
 _WIDTH = 88
@@ -107,12 +106,7 @@ def render_reference() -> str:
         "Generated from `dejavu/config.py` by `make params`. A study file holds these keys and no "
         "others; a key without a default must be given.",
     ]
-    sections = [
-        value
-        for value in vars(config).values()
-        if isinstance(value, type) and issubclass(value, config.Section)
-    ]
-    for section in reversed(sections[1:]):
+    for section in dict.fromkeys(_sections(Params)):
         lines += ["", f"## {section.__name__}", "", _text(section), ""]
         if section.model_fields:
             lines += ["| key | default | meaning |", "| --- | --- | --- |"]
@@ -125,6 +119,19 @@ def render_reference() -> str:
             meaning = field.description or "see below"
             lines.append(f"| `{name}` | {default} | {meaning} |")
     return "\n".join(lines) + "\n"
+
+
+def _sections(annotation: Any, above: tuple[Any, ...] = ()) -> Iterator[type[BaseModel]]:
+    """Yield the sections that a type holds, from the outermost inwards."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if annotation in above:  # combinations of redactions hold redactions
+            return
+        yield annotation
+        inside = [field.annotation for field in annotation.model_fields.values()]
+    else:
+        inside = list(get_args(annotation))
+    for part in inside:
+        yield from _sections(part, (*above, annotation))
 
 
 def _default(value: Any) -> str:

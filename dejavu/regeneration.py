@@ -1,8 +1,34 @@
 """The conditional regeneration module (CRM): redacted image and prediction -> image."""
 
+import math
+from typing import Literal, NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils.flop_counter import FlopCounterMode
+
+
+class CRMCost(NamedTuple):
+    """What a `CRM` costs; ``print`` shows it in one line.
+
+    Attributes:
+        parameters: number of trained values.
+        flops: floating-point operations of one forward of one image, two per multiply-add of the
+            convolutions, all passes together.
+        flops_per_pixel: flops over the pixels of the image.
+    """
+
+    parameters: int
+    flops: int
+    flops_per_pixel: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.parameters:,} parameters, {self.flops:,} FLOPs an image "
+            f"({self.flops_per_pixel:,.0f} a pixel)"
+        )
 
 
 class CRM(nn.Module):
@@ -13,8 +39,13 @@ class CRM(nn.Module):
     own (space-to-depth and a 1 x 1 convolution in one), so that no detail is averaged away while
     the rest runs at 1 / stride^2 of the positions: ``depth`` 3 x 3 convolutions with ReLU, of
     dilation 1, 2, 4, ... and, against the gaps that dilation leaves, 1 again in the last. A second
-    linear map writes each cell of the image. There is no normalisation, so that the images of a
-    batch do not mix. The cost grows little with the number of classes.
+    linear map writes each cell of the image. The images of a batch do not mix: there is no
+    normalisation, or one of each image by itself. The cost grows little with the number of
+    classes.
+
+    With several ``passes`` the module is recurrent: what it regenerates is its next redacted
+    image, beside the same mask and condition and with the same weights. Where there is a keep
+    mask, kept pixels are first put back as they were; without one the whole image is fed back.
 
     Args:
         condition_channels: channels of the condition (such as the number of classes).
@@ -22,17 +53,22 @@ class CRM(nn.Module):
         width: channels of the hidden layers.
         depth: number of 3 x 3 convolutions.
         stride: side of a cell in pixels; 1 works at full resolution.
+        normalisation: ``none``, or ``group`` for group normalisation (Wu & He, ECCV 2018) in
+            gcd(width, 8) groups between each 3 x 3 convolution and its ReLU.
+        passes: how many times the image is regenerated, each time from the last.
 
     Attributes:
         condition_channels: as given.
         image_channels: as given.
         stride: as given.
+        passes: as given.
         read: the linear map from cells of pixels to ``width`` channels.
-        layers: the 3 x 3 convolutions, each followed by its ReLU.
+        layers: the 3 x 3 convolutions, each followed by its normalisation, if any, and its ReLU.
         write: the linear map from ``width`` channels to cells of pixels.
 
     Raises:
-        ValueError: an argument is not a whole number of at least 1.
+        ValueError: a size or ``passes`` is not a whole number of at least 1, or the normalisation
+            is unknown.
 
     Example:
         >>> crm = CRM(condition_channels=5, width=8)
@@ -40,6 +76,8 @@ class CRM(nn.Module):
         torch.Size([2, 3, 31, 45])
         >>> crm.receptive_field
         18
+        >>> print(crm.cost(64, 64))
+        2,147 parameters, 4,325,376 FLOPs an image (1,056 a pixel)
     """
 
     def __init__(
@@ -49,34 +87,70 @@ class CRM(nn.Module):
         width: int = 16,
         depth: int = 3,
         stride: int = 2,
+        normalisation: Literal["none", "group"] = "none",
+        passes: int = 1,
     ) -> None:
         super().__init__()
-        sizes = {
-            "condition_channels": condition_channels,
-            "image_channels": image_channels,
-            "width": width,
-            "depth": depth,
-            "stride": stride,
-        }
-        for argument, value in sizes.items():
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{argument}={value!r}: must be a whole number of at least 1")
+        _check_whole(
+            condition_channels=condition_channels,
+            image_channels=image_channels,
+            width=width,
+            depth=depth,
+            stride=stride,
+            passes=passes,
+        )
+        if normalisation not in ("none", "group"):
+            raise ValueError(f"normalisation={normalisation!r}: must be 'none' or 'group'")
         self.condition_channels = condition_channels
         self.image_channels = image_channels
         self.stride = stride
+        self.passes = passes
         self._dilations = [*(1 << layer for layer in range(depth - 1)), 1]
         channels = image_channels + 1 + condition_channels
         self.read = nn.Conv2d(channels, width, stride, stride)
         self.layers = nn.Sequential()
         for dilation in self._dilations:
             self.layers.append(nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation))
+            if normalisation == "group":
+                self.layers.append(nn.GroupNorm(math.gcd(width, 8), width))
             self.layers.append(nn.ReLU())
         self.write = nn.ConvTranspose2d(width, image_channels, stride, stride)
 
     @property
     def receptive_field(self) -> int:
-        """Side in pixels of the square of input pixels that one output pixel depends on."""
-        return self.stride * (1 + 2 * sum(self._dilations))
+        """Side in pixels of the square of input pixels that one output pixel depends on.
+
+        It is that of all passes together, by way of the convolutions: every pass after the first
+        widens the square of one pass by that square less one cell, and kept pixels, which are put
+        back, can only narrow it. Group normalisation adds the statistics of the whole image.
+        """
+        return self.stride * (1 + 2 * self.passes * sum(self._dilations))
+
+    def cost(self, height: int, width: int) -> CRMCost:
+        """Count what regenerating one image costs, without computing anything.
+
+        Args:
+            height: of the image, in pixels.
+            width: of the image, in pixels.
+
+        Raises:
+            ValueError: height or width is not a whole number of at least 1.
+
+        Example:
+            >>> CRM(condition_channels=5).cost(64, 64).flops_per_pixel
+            3840.0
+        """
+        _check_whole(height=height, width=width)
+        weights = {name: weight.to("meta") for name, weight in self.state_dict().items()}
+        redacted, keep, condition = (
+            self.read.weight.new_empty(1, channels, height, width, device="meta")
+            for channels in (self.image_channels, 1, self.condition_channels)
+        )
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            functional_call(self, weights, (redacted, keep, condition))
+        flops = counter.get_total_flops()
+        parameters = sum(parameter.numel() for parameter in self.parameters())
+        return CRMCost(parameters, flops, flops / (height * width))
 
     def forward(self, redacted: Tensor, keep: Tensor | None, condition: Tensor) -> Tensor:
         """Regenerate a batch.
@@ -93,12 +167,11 @@ class CRM(nn.Module):
         Raises:
             ValueError: a shape is none of these.
         """
-        if keep is None:
-            keep = torch.ones_like(redacted[:, :1])
+        mask = torch.ones_like(redacted[:, :1]) if keep is None else keep
         batch, _, height, width = redacted.shape
         for argument, maps, channels in (
             ("redacted", redacted, self.image_channels),
-            ("keep", keep, 1),
+            ("keep", mask, 1),
             ("condition", condition, self.condition_channels),
         ):
             if maps.shape != (batch, channels, height, width):
@@ -106,9 +179,24 @@ class CRM(nn.Module):
                     f"{argument} has shape {tuple(maps.shape)}; "
                     f"it must be {(batch, channels, height, width)}"
                 )
-        maps = torch.cat([redacted, keep, condition], dim=1)
+        shown = redacted
+        for _ in range(self.passes - 1):
+            made = self._regenerate(shown, mask, condition)
+            shown = made if keep is None else torch.where(keep.bool(), redacted, made)
+        return self._regenerate(shown, mask, condition)
+
+    def _regenerate(self, redacted: Tensor, mask: Tensor, condition: Tensor) -> Tensor:
+        """Take one pass."""
+        height, width = redacted.shape[-2:]
+        maps = torch.cat([redacted, mask, condition], dim=1)
         down, right = -height % self.stride, -width % self.stride
         if down or right:
             maps = F.pad(maps, (0, right, 0, down), mode="replicate")
         image: Tensor = self.write(self.layers(self.read(maps)))
         return image[..., :height, :width]
+
+
+def _check_whole(**sizes: int) -> None:
+    for argument, value in sizes.items():
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{argument}={value!r}: must be a whole number of at least 1")

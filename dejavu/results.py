@@ -23,14 +23,16 @@ from dejavu.reporting.readable import (
     readable_cost,
     readable_gap,
     readable_main,
+    readable_probes,
 )
-from dejavu.reporting.report import Content, write_report
+from dejavu.reporting.report import FIGURES, Content, write_report
 from dejavu.reporting.sources import (
     Measured,
     Runs,
     collect_costs,
     collect_curves,
     collect_gaps,
+    collect_probes,
     collect_runs,
 )
 from dejavu.reporting.tables import Design, all_metrics_table, main_table, summarise
@@ -58,7 +60,7 @@ def write_tables(layout: Layout) -> Path:
         DejaVuError: a metrics file is missing or damaged, or two may not stand in one table.
     """
     compared, metrics, folder = design(layout.params), layout.results / "metrics", layout.tables
-    runs, gaps, costs = _runs(layout), _gaps(layout), _costs(layout)
+    runs, gaps, probes, costs = _runs(layout), _gaps(layout), _probes(layout), _costs(layout)
     main, every = main_table(runs, compared), all_metrics_table(runs, compared)
     write_csv(runs.frame, metrics / "runs.csv")
     write_csv(collect_curves(map(layout.log, layout.runs())), metrics / "curves.csv")
@@ -67,6 +69,7 @@ def write_tables(layout: Layout) -> Path:
     write_table(main, readable_main(main, runs, compared), folder)
     write_table(every, readable_all_metrics(every, runs, compared), folder)
     write_table(gaps.frame, readable_gap(gaps, compared), folder)
+    write_table(probes.frame, readable_probes(probes, compared), folder)
     write_table(costs.frame, readable_cost(costs, compared), folder)
     return folder
 
@@ -121,10 +124,9 @@ def write_study_report(layout: Layout) -> Path:
         design=compared,
         runs=_runs(layout),
         gap=_gaps(layout),
+        probes=_probes(layout),
         cost=_costs(layout),
-        figures={
-            name: layout.figure(name) for name in ("paired_differences", "training_curves", "gap")
-        },
+        figures={name: layout.figure(name) for name in FIGURES},
         sheets={task: _sheet(layout, task) for task in compared.tasks},
         params=render_params(layout.params),
         commands=COMMANDS,
@@ -139,6 +141,10 @@ def _runs(layout: Layout) -> Runs:
 
 def _gaps(layout: Layout) -> Measured:
     return collect_gaps(map(layout.gap, layout.params.tasks))
+
+
+def _probes(layout: Layout) -> Measured:
+    return collect_probes(map(layout.probes, layout.params.tasks))
 
 
 def _costs(layout: Layout) -> Measured:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from dejavu.config import EvaluationParams
 from dejavu.data.sample import IGNORE_INDEX, Sample
+from dejavu.edges import depth_edges, label_changes, normal_edges
 from dejavu.metrics import (
     BoundaryF,
     BoundaryIoU,
@@ -52,12 +53,20 @@ class Task(ABC):
         """Return the ground truth of a batch."""
 
     @abstractmethod
-    def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        """Return the task loss, a scalar over the valid pixels."""
+    def loss(self, output: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Return the task loss, a scalar over the valid pixels, weighted by B x H x W weights."""
+
+    @abstractmethod
+    def edges(self, target: Tensor) -> Tensor:
+        """Mark the pixels where the ground truth jumps, B x H x W bool."""
 
     @abstractmethod
     def condition(self, output: Tensor) -> Tensor:
         """Map the output to the dense condition of the CRM, B x channels x H x W."""
+
+    def harden(self, condition: Tensor) -> Tensor | None:
+        """Make a condition hard (a soft class mask one-hot); None where that has no meaning."""
+        return None
 
     @abstractmethod
     def encode(self, target: Tensor) -> Tensor:
@@ -102,11 +111,20 @@ class Segmentation(Task):
     def target(self, sample: Sample) -> Tensor:  # noqa: D102
         return sample.label
 
-    def loss(self, output: Tensor, target: Tensor) -> Tensor:  # noqa: D102
-        return F.cross_entropy(output, target, ignore_index=IGNORE_INDEX)
+    def loss(  # noqa: D102
+        self, output: Tensor, target: Tensor, weight: Tensor | None = None
+    ) -> Tensor:
+        losses = F.cross_entropy(output, target, ignore_index=IGNORE_INDEX, reduction="none")
+        return _mean(losses, target != IGNORE_INDEX, weight)
+
+    def edges(self, target: Tensor) -> Tensor:  # noqa: D102
+        return label_changes(target, IGNORE_INDEX)
 
     def condition(self, output: Tensor) -> Tensor:  # noqa: D102
         return output.softmax(1)
+
+    def harden(self, condition: Tensor) -> Tensor:  # noqa: D102
+        return F.one_hot(condition.argmax(1), self.channels).permute(0, 3, 1, 2).to(condition)
 
     def encode(self, target: Tensor) -> Tensor:  # noqa: D102
         known = target != IGNORE_INDEX
@@ -156,13 +174,19 @@ class Depth(Task):
     def target(self, sample: Sample) -> Tensor:  # noqa: D102
         return sample.depth
 
-    def loss(self, output: Tensor, target: Tensor) -> Tensor:  # noqa: D102
-        valid = target > 0
-        error = self.predict(output).log()[valid] - target[valid].log()
-        if error.numel() == 0:  # no label: no loss, and no gradient
+    def loss(  # noqa: D102
+        self, output: Tensor, target: Tensor, weight: Tensor | None = None
+    ) -> Tensor:
+        valid = (target > 0)[:, 0]
+        if not valid.any():  # no label: no loss, and no gradient
             return output.sum() * 0
-        variance = error.var(correction=0)
-        return (variance + 0.15 * error.mean().square() + 1e-8).sqrt()
+        error = (self.predict(output).log() - target.where(target > 0, 1).log())[:, 0]
+        mean = _mean(error, valid, weight)
+        variance = _mean((error - mean).square(), valid, weight)
+        return (variance + 0.15 * mean.square() + 1e-8).sqrt()
+
+    def edges(self, target: Tensor) -> Tensor:  # noqa: D102
+        return depth_edges(target)
 
     def condition(self, output: Tensor) -> Tensor:  # noqa: D102
         return 2 * output.sigmoid() - 1
@@ -200,10 +224,14 @@ class Normals(Task):
     def target(self, sample: Sample) -> Tensor:  # noqa: D102
         return sample.normals
 
-    def loss(self, output: Tensor, target: Tensor) -> Tensor:  # noqa: D102
-        valid = (target != 0).any(1)
-        cosine = (self.predict(output) * target).sum(1)[valid]
-        return (1 - cosine).mean() if cosine.numel() else output.sum() * 0
+    def loss(  # noqa: D102
+        self, output: Tensor, target: Tensor, weight: Tensor | None = None
+    ) -> Tensor:
+        cosine = (self.predict(output) * target).sum(1)
+        return _mean(1 - cosine, (target != 0).any(1), weight)
+
+    def edges(self, target: Tensor) -> Tensor:  # noqa: D102
+        return normal_edges(target)
 
     def condition(self, output: Tensor) -> Tensor:  # noqa: D102
         return self.predict(output)
@@ -233,6 +261,13 @@ TASKS: dict[str, Callable[[Sequence[Sequence[int]]], Task]] = {
     Normals.name: lambda palette: Normals(),
 }
 """Tasks by name; each is made from the palette of the data set's classes."""
+
+
+def _mean(values: Tensor, valid: Tensor, weight: Tensor | None) -> Tensor:
+    """Weighted mean over the valid pixels, B x H x W each; 0, without gradient, where none is."""
+    weight = valid.to(values.dtype) if weight is None else weight * valid
+    total = weight.sum()
+    return (values * weight).sum() / total.where(total > 0, 1)
 
 
 def _colour_map(values: Tensor, name: str) -> Tensor:

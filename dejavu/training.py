@@ -1,37 +1,35 @@
-"""One training loop for every task, network and method, read top to bottom in one sitting.
-
-Arms are paired: at the same seed, all methods start from the same base weights and see the same
-batches, and the base network's own randomness has a stream of its own. Whatever the DejaVu loss
-draws, initialises or clips is apart. So an arm whose loss sends no gradient to the base network
-trains exactly the baseline's network, byte for byte.
-"""
+"""One training loop for every task, network and method, read top to bottom in one sitting."""
 
 import json
 import math
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from dejavu.checkpoint import best_device, create_criterion, save_checkpoint
-from dejavu.config import NetworkParams, TrainParams
-from dejavu.data.sample import Sample
+from dejavu.arms import Arm
+from dejavu.batches import Batch, Batches
+from dejavu.checkpoint import best_device, save_checkpoint
+from dejavu.config import TrainParams
 from dejavu.data.store import PreparedSplit
 from dejavu.errors import CheckpointError, DejaVuError
 from dejavu.files import copy_file, locked, whole_file
 from dejavu.identity import Run
-from dejavu.losses import DejaVuLoss
-from dejavu.models import create_model
 from dejavu.progress import Progress, silent
-from dejavu.seeding import fold, generator
-from dejavu.tasks import TASKS, Task
+from dejavu.tasks import TASKS
 
 
-def train(run: Run, data: Path, store: Path, output: Path, progress: Progress = silent) -> bool:
+def train(
+    run: Run,
+    data: Path,
+    store: Path,
+    output: Path,
+    progress: Progress = silent,
+    text_pair: Path | None = None,
+) -> bool:
     """Train ``run``, or find it finished in the store, and put it where it is wanted.
 
     Args:
@@ -40,6 +38,7 @@ def train(run: Run, data: Path, store: Path, output: Path, progress: Progress = 
         store: folder of all runs, keyed by their hash; a killed run resumes from there.
         output: checkpoint to write; the training log goes beside it as ``.jsonl``.
         progress: called after each step.
+        text_pair: the trained image-text pair; only a method that is supervised by it needs it.
 
     Returns:
         Whether any step was trained.
@@ -54,31 +53,30 @@ def train(run: Run, data: Path, store: Path, output: Path, progress: Progress = 
     with locked(work):
         finished = (work / "model.safetensors").exists()
         if not finished:
-            _fit(run, data, work, progress)
+            _fit(run, data, work, progress, text_pair)
         copy_file(work / "log.jsonl", output.with_suffix(".jsonl"))
         copy_file(work / "model.safetensors", output)
     return not finished
 
 
-def _fit(run: Run, data: Path, work: Path, progress: Progress) -> None:
+def _fit(run: Run, data: Path, work: Path, progress: Progress, text_pair: Path | None) -> None:
     # ---- deterministic arithmetic, data, networks -------------------------------------------
-    params, device = run.params.train, best_device()
-    torch.set_num_threads(params.threads)
-    torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
+    params, device = run.train, best_device()
+    prepare_torch(params)
     scenes = PreparedSplit(data, "train")
-    task = TASKS[run.task](scenes.manifest.palette)
-    model, criterion = build(run, task, device)
-    optimizer = create_optimizer(model, criterion, params)
-    subset = draw_subset(len(scenes), params.subset, run.seed)
+    batches = Batches(scenes, params, run.seed)
+    arm = Arm(run, TASKS[run.task](scenes.manifest.palette), device)
+    arm.supervise([scenes.caption(i) for i in batches.subset.tolist()], text_pair)
+    optimizer = create_optimizer(arm.model, arm.criterion, params)
 
     # ---- where an earlier attempt stopped ---------------------------------------------------
     state_file, log_file = work / "state.pt", work / "log.jsonl"
     state = _load_state(state_file, run.hash)
     if state:
-        model.load_state_dict(state["model"])
+        arm.model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
-        if criterion:
-            criterion.load_state_dict(state["criterion"])
+        if arm.criterion:
+            arm.criterion.load_state_dict(state["criterion"])
     first, seconds = state.get("step", 0), state.get("seconds", 0.0)
     log_file.touch()
     os.truncate(log_file, state.get("log_bytes", 0))
@@ -88,9 +86,9 @@ def _fit(run: Run, data: Path, work: Path, progress: Progress) -> None:
             started = time.perf_counter()
 
             # ---- one step -------------------------------------------------------------------
-            sample = draw_batch(scenes, subset, params, run.seed, step).to(device)
+            batch = batches.draw(step)
             rate = learning_rate(step, params)
-            losses = training_step(run, step, sample, task, model, criterion, optimizer, rate)
+            losses = training_step(run, arm, optimizer, batch, step, rate)
 
             # ---- log, resume state ----------------------------------------------------------
             seconds += time.perf_counter() - started
@@ -105,8 +103,8 @@ def _fit(run: Run, data: Path, work: Path, progress: Progress) -> None:
                     "step": step + 1,
                     "seconds": seconds,
                     "log_bytes": log_file.stat().st_size,
-                    "model": model.state_dict(),
-                    "criterion": criterion.state_dict() if criterion else {},
+                    "model": arm.model.state_dict(),
+                    "criterion": arm.criterion.state_dict() if arm.criterion else {},
                     "optimizer": optimizer.state_dict(),
                 }
                 with whole_file(state_file) as temporary:
@@ -115,90 +113,52 @@ def _fit(run: Run, data: Path, work: Path, progress: Progress) -> None:
     # ---- the finished run -------------------------------------------------------------------
     palette = scenes.manifest.palette
     path = work / "model.safetensors"
-    save_checkpoint(path, run.hash, run.identity(), palette, model.cpu(), criterion)
+    save_checkpoint(path, run.hash, run.identity(), palette, arm.model.cpu(), arm.criterion)
     state_file.unlink(missing_ok=True)
 
 
 def training_step(
-    run: Run,
-    step: int,
-    sample: Sample,
-    task: Task,
-    model: nn.Module,
-    criterion: DejaVuLoss | None,
-    optimizer: torch.optim.Optimizer,
-    rate: float,
+    run: Run, arm: Arm, optimizer: torch.optim.Optimizer, batch: Batch, step: int, rate: float
 ) -> dict[str, float | None]:
-    """Take one optimiser step; return the losses and the base network's gradient norm.
+    """Take one optimiser step; return the unweighted losses and the network's gradient norm.
 
     Raises:
         DejaVuError: a loss is not finite.
     """
-    clip = run.params.train.clip_norm
-    output = forward(model, sample.image, run.seed, step)
-    target = task.target(sample)
-    task_loss = task.loss(output, target)
-    loss = task_loss
-    if criterion:
-        condition = _condition(run, task, output, target)
-        draws = generator(run.seed, "redaction", step)
-        dejavu_loss = criterion.loss_from_condition(sample.image, condition, draws)
-        loss = loss + dejavu_loss
-
-    losses = {
-        "task_loss": task_loss.item(),
-        "dejavu_loss": dejavu_loss.item() / run.gamma if criterion else None,
-    }
-    if not math.isfinite(loss.item()):
+    weighted = arm.losses(batch, step)
+    losses = {f"{name}_loss": loss.item() for name, loss in weighted.items()}
+    if not all(map(math.isfinite, losses.values())):
         raise DejaVuError(
             f"step {step} of {run.task}/{run.network}/{run.method} seed {run.seed}: the loss is "
             f"not finite ({losses}); lower train.learning_rate or the method's gamma"
         )
 
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    norm = nn.utils.clip_grad_norm_(model.parameters(), clip)
-    if criterion:
-        nn.utils.clip_grad_norm_(criterion.parameters(), clip)
+    torch.stack([*weighted.values()]).sum().backward()
+    norm = clip_gradients(arm.model, run.train)
+    if arm.criterion:
+        clip_gradients(arm.criterion, run.train)
+    set_rate(optimizer, rate)
+    optimizer.step()
+    unweighted = {f"{name}_loss": losses[f"{name}_loss"] / w for name, w in arm.weights.items()}
+    return {"dejavu_loss": None, **losses, **unweighted, "grad_norm": norm}
+
+
+def prepare_torch(params: TrainParams) -> None:
+    """Make arithmetic repeatable: a fixed number of threads, deterministic kernels."""
+    torch.set_num_threads(params.threads)
+    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
+
+
+def clip_gradients(module: nn.Module, params: TrainParams) -> float:
+    """Clip a module's gradients by their norm, apart from any other's; return the norm before."""
+    return nn.utils.clip_grad_norm_([*module.parameters()], params.clip_norm).item()
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of every parameter."""
     for group in optimizer.param_groups:
         group["lr"] = rate
-    optimizer.step()
-    return {**losses, "grad_norm": norm.item()}
-
-
-def _condition(run: Run, task: Task, output: Tensor, target: Tensor) -> Tensor:
-    dejavu = run.params.methods[run.method].dejavu
-    assert dejavu is not None
-    kinds: dict[str, Callable[[], Tensor]] = {
-        "live": lambda: task.condition(output),
-        "detached": lambda: task.condition(output.detach()),
-        "ground_truth": lambda: task.encode(target),
-        "zeros": lambda: torch.zeros_like(output),
-    }
-    return kinds[dejavu.condition]()
-
-
-def forward(model: nn.Module, image: Tensor, seed: int, step: int) -> Tensor:
-    """Run the base network; its dropout draws from (seed, "forward", step) alone."""
-    with torch.random.fork_rng():
-        torch.manual_seed(fold(seed, "forward", step))
-        output: Tensor = model(image)
-    return output
-
-
-def build(run: Run, task: Task, device: torch.device) -> tuple[nn.Module, DejaVuLoss | None]:
-    """Build the networks of a run; the base's initial weights depend on the seed alone."""
-    identity = run.identity()
-    with torch.random.fork_rng():
-        torch.manual_seed(fold(run.seed, "model"))
-        model = create_model(NetworkParams(**identity["network"]), task.channels)
-        torch.manual_seed(fold(run.seed, "criterion"))
-        criterion = create_criterion(identity["dejavu"], task)
-    # Channels last halves nothing in the result, but a third of a convolution's time on a CPU.
-    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if criterion:
-        criterion = criterion.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return model.train(), criterion
 
 
 def create_optimizer(
@@ -209,27 +169,6 @@ def create_optimizer(
     if criterion:
         groups.append({"params": list(criterion.parameters())})
     return torch.optim.AdamW(groups, lr=params.learning_rate, weight_decay=params.weight_decay)
-
-
-def draw_subset(pool: int, size: int, seed: int) -> Tensor:
-    """Draw the training scenes of a seed: sorted indices into the pool, without repetition."""
-    drawn = torch.randperm(pool, generator=generator(seed, "subset"))[:size]
-    return drawn.sort().values
-
-
-def draw_batch(
-    scenes: PreparedSplit, subset: Tensor, params: TrainParams, seed: int, step: int
-) -> Sample:
-    """Return the batch of a step: each epoch is a permutation; a last partial batch is left out."""
-    per_epoch = len(subset) // params.batch_size
-    epoch, position = divmod(step, per_epoch)
-    order = torch.randperm(len(subset), generator=generator(seed, "batches", epoch))
-    chosen = order[position * params.batch_size :][: params.batch_size]
-    sample = scenes.batch(subset[chosen])
-    if not params.flip:
-        return sample
-    mirrored = torch.rand(params.batch_size, generator=generator(seed, "flip", step)) < 0.5
-    return sample.flip(mirrored)
 
 
 def learning_rate(step: int, params: TrainParams) -> float:

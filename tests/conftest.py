@@ -18,6 +18,7 @@ TINY: dict[str, Any] = copy.deepcopy(DEFAULT_STUDY) | {
     "train": {"steps": 6, "batch_size": 4, "subset": 8, "log_every": 2, "checkpoint_every": 2},
     "evaluation": {"batch_size": 4},
     "gap": {"steps": 3, "candidates": [{"name": "blank"}]},
+    "text_pair": {"steps": 3, "batch_size": 4, "width": 4, "dimension": 8},
     "cost": {"rounds": 2},
     "report": {"scenes": 1},
 }

@@ -4,15 +4,22 @@ from pathlib import Path
 import pytest
 
 from dejavu.cost import measure_costs
+from dejavu.layout import Layout
 from tests.conftest import TINY, tiny_params
 
 
 @pytest.fixture(scope="module")
 def rows(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float]]:
-    output = tmp_path_factory.mktemp("cost") / "cost.json"
+    folder = tmp_path_factory.mktemp("cost")
+    (folder / "data").symlink_to(data.parent)
     methods = {k: TINY["methods"][k] for k in ("baseline", "dejavu-spatial")}
-    measured = measure_costs(tiny_params(methods=methods), "depth", data, output)
-    assert json.loads(output.read_text())["rows"] == measured
+    redaction = {"name": "blank"}
+    methods["attention"] = {"attention": {"redaction": redaction, "width": 8}}
+    layout = Layout(tiny_params(methods=methods))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        measured = measure_costs(layout, "depth")
+        assert json.loads(layout.cost("depth").read_text())["rows"] == measured
     return {row["method"]: row for row in measured}
 
 
@@ -20,6 +27,12 @@ def test_what_is_deployed_costs_the_same(rows: dict[str, dict[str, float]]) -> N
     baseline, treated = rows["baseline"], rows["dejavu-spatial"]
     assert treated["parameters"] == baseline["parameters"] == baseline["training_parameters"]
     assert treated["flops"] == baseline["flops"] > 0
+
+
+def test_shared_attention_is_deployed_and_costs_more(rows: dict[str, dict[str, float]]) -> None:
+    baseline, attention = rows["baseline"], rows["attention"]
+    assert attention["parameters"] == attention["training_parameters"] > baseline["parameters"]
+    assert attention["flops"] > baseline["flops"]
 
 
 def test_training_costs_more_with_the_crm(rows: dict[str, dict[str, float]]) -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from dejavu.build import build_network
 from dejavu.checkpoint import load_checkpoint, load_model
 from dejavu.config import Params
 from dejavu.data.sample import IGNORE_INDEX
@@ -86,9 +87,7 @@ def test_damaged_data_is_not_scored(
 def test_deployed_weights_are_the_base_networks_alone(params: Params, checkpoint: Path) -> None:
     """The plain names load into the network as the baseline has it, without anything else."""
     baseline = Run(params, "segmentation", "fpn", "baseline", 0)
-    from dejavu.training import build
-
-    model, _ = build(baseline, TASKS["segmentation"]([(0, 0, 0)] * 12), torch.device("cpu"))
+    model = build_network(baseline.identity(), TASKS["segmentation"]([(0, 0, 0)] * 12))
     plain = {k for k in load_file(checkpoint) if not k.startswith("criterion.")}
     assert set(load_model(checkpoint).state_dict()) == plain == set(model.state_dict())
 

@@ -5,14 +5,22 @@ from pathlib import Path
 
 import pytest
 
-from dejavu.gap import measure_gaps
+from dejavu.gap import measure_gaps, redaction_label
+from dejavu.layout import Layout
 from tests.conftest import TINY, tiny_params
 
 
-def test_gap_file_holds_every_redaction_once(data: Path, tmp_path: Path) -> None:
-    output = tmp_path / "gap.json"
-    rows = measure_gaps(tiny_params(), "segmentation", data, output)
-    assert json.loads(output.read_text())["rows"] == rows
+@pytest.fixture(autouse=True)
+def _in_the_study(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layouts are relative to the working directory: one of its own, with the data at hand."""
+    (tmp_path / "data").symlink_to(data.parent)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_gap_file_holds_every_redaction_once() -> None:
+    layout = Layout(tiny_params())
+    rows = measure_gaps(layout, "segmentation")
+    assert json.loads(layout.gap("segmentation").read_text())["rows"] == rows
     assert {(row["redaction"], row["method"]) for row in rows} == {
         ("random_blocks(block=8, keep=0.1)", "dejavu-spatial"),
         ("high_pass(cutoff=0.2)", "dejavu-spectral"),
@@ -23,14 +31,33 @@ def test_gap_file_holds_every_redaction_once(data: Path, tmp_path: Path) -> None
         assert row["gap"] == pytest.approx(1 - row["ground_truth"] / row["zeros"])
 
 
-def test_a_candidate_that_a_method_uses_is_measured_once(data: Path, tmp_path: Path) -> None:
+def test_a_redaction_that_methods_share_is_measured_once() -> None:
     used = TINY["methods"]["dejavu-spectral"]["dejavu"]["redaction"]
     params = tiny_params(gap={"steps": 1, "candidates": [used]})
-    assert len(measure_gaps(params, "depth", data, tmp_path / "gap.json")) == 2
+    assert len(measure_gaps(Layout(params), "depth")) == 2
+    methods = TINY["methods"] | {"again": TINY["methods"]["dejavu-spatial"]}
+    params = tiny_params(methods=methods, gap={"steps": 1, "candidates": []})
+    rows = measure_gaps(Layout(params), "depth")
+    assert {row["method"] for row in rows} == {"dejavu-spatial", "dejavu-spectral"}
 
 
-def test_the_truth_helps_where_the_image_is_blank(data: Path, tmp_path: Path) -> None:
+def test_the_truth_helps_where_the_image_is_blank() -> None:
     params = tiny_params(gap={"steps": 40, "candidates": [{"name": "blank"}]})
-    rows = measure_gaps(params, "segmentation", data, tmp_path / "gap.json")
+    rows = measure_gaps(Layout(params), "segmentation")
     blank = next(row for row in rows if row["redaction"] == "blank")
     assert blank["gap"] > 0.05
+
+
+def test_labels_name_what_is_unusual() -> None:
+    blocks = {"name": "random_blocks", "block": 8, "keep": 0.1}
+    named = {
+        "random_blocks(block=8, keep=0.1)": blocks,
+        "random_blocks(block=8, keep=0.1, fill=noise)": blocks | {"fill": "noise"},
+        "identity": {"name": "identity"},
+        "compose(low_pass(cutoff=0.1), random_blocks(block=8, keep=0.1))": {
+            "name": "compose",
+            "redactions": [{"name": "low_pass", "cutoff": 0.1}, blocks],
+        },
+    }
+    params = tiny_params(gap={"candidates": list(named.values())})
+    assert [redaction_label(redaction) for redaction in params.gap.candidates] == [*named]

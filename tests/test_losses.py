@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dejavu.losses import DejaVuLoss, class_probabilities
+from dejavu.losses import DejaVuLoss, Regeneration, class_probabilities
 from dejavu.redaction import (
     Blank,
     Checkerboard,
@@ -199,7 +199,8 @@ def test_many_pixels_are_counted_exactly_in_half_precision() -> None:
     """bfloat16 holds neither 4095 pixels nor the square of 19."""
     image = torch.zeros(1, 3, 63, 65, dtype=torch.bfloat16)
     keep = torch.zeros(1, 1, 63, 65, dtype=torch.bfloat16)
-    assert criterion().distance(image + 19, image, keep).item() == pytest.approx(361)
+    made = Regeneration(image, keep, image + 19)
+    assert criterion().distance(made, image).item() == pytest.approx(361)
 
 
 def test_memory_format_does_not_matter() -> None:
@@ -313,7 +314,78 @@ def test_explicit_conditions_are_not_resized() -> None:
 
 def test_a_distance_over_nothing_is_refused() -> None:
     image, _ = batch()
-    with pytest.raises(ValueError, match=r"keep removes no pixel"):
-        criterion().distance(image, image, torch.ones(2, 1, 12, 10))
+    kept = Regeneration(image, torch.ones(2, 1, 12, 10), image)
+    with pytest.raises(ValueError, match=r"compared"):
+        criterion().distance(kept, image)
     with pytest.raises(ValueError, match=r"regenerated has shape \(1, 3, 12, 10\)"):
-        criterion().distance(image[:1], image, torch.zeros(2, 1, 12, 10))
+        criterion().distance(Regeneration(image, None, image[:1]), image)
+
+
+@pytest.mark.parametrize("size", [(12, 10), (6, 5), (4, 4), (4, 3), (3, 3), (3, 2), (1, 1)])
+def test_predictions_may_be_coarser_by_a_whole_factor(size: tuple[int, int]) -> None:
+    """12 x 10 pixels, divided by 1, 2, 3, 4 or 12, rounded up or down."""
+    prediction = torch.randn(2, 4, *size, generator=seeded())
+    assert criterion()(batch()[0], prediction, seeded()).isfinite()
+
+
+@pytest.mark.parametrize("size", [(12, 9), (4, 2), (6, 4), (3, 5), (1, 10), (12, 5)])
+def test_predictions_on_another_grid_are_refused(size: tuple[int, int]) -> None:
+    prediction = torch.randn(2, 4, *size, generator=seeded())
+    with pytest.raises(ValueError, match=r"prediction is .* and image 12 x 10; .* whole factor"):
+        criterion()(batch()[0], prediction, seeded())
+
+
+def test_a_transposed_prediction_is_refused() -> None:
+    image, prediction = batch()
+    with pytest.raises(ValueError, match=r"prediction is 10 x 12 and image 12 x 10"):
+        criterion()(image, prediction.mT)
+    with pytest.raises(ValueError, match=r"prediction is 24 x 20 and image 12 x 10"):
+        criterion()(image, prediction.repeat(1, 1, 2, 2))
+
+
+MEAN, STD = (0.5, 0.4, 0.3), (0.25, 0.2, 0.5)
+
+
+def rgb(side: int = 0) -> tuple[Tensor, Tensor]:
+    """Colours in [0, 1] and the same normalised."""
+    colours = torch.rand(2, 3, side or 12, side or 10, generator=seeded(3))
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD))
+    return colours, (colours - mean) / std
+
+
+@pytest.mark.parametrize(("channel", "value"), [(0, 2.1), (1, -2.1), (2, 255)])
+def test_images_outside_their_declared_range_are_refused(channel: int, value: float) -> None:
+    loss = criterion(mean=MEAN, std=STD)
+    _, image = rgb()
+    loss(image, batch()[1], seeded())
+    image[1, channel, 3, 4] = value
+    with pytest.raises(ValueError, match=rf"image has the value {value} in channel {channel}"):
+        loss(image, batch()[1], seeded())
+
+
+def test_a_normalisation_of_other_channels_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"mean has 2 values and std 2; image has 3 channels"):
+        criterion(mean=MEAN[:2], std=STD[:2])(*batch(), seeded())
+
+
+def test_terms_are_weighed_and_summed() -> None:
+    _, image = rgb(16)
+    prediction = batch(16, 16)[1]
+    parts = [
+        criterion(mean=MEAN, std=STD, distance=terms)(image, prediction, seeded()).item()
+        for terms in ({"mse": 1.0}, {"l1": 1.0}, {"ssim": 1.0}, {"mse": 2, "l1": 0.5, "ssim": 3})
+    ]
+    assert parts[3] == pytest.approx(2 * parts[0] + 0.5 * parts[1] + 3 * parts[2], rel=1e-5)
+
+
+def test_no_labels_are_needed() -> None:
+    """Unlabelled images give the network a gradient; so do pixels without a label."""
+    network, loss = nn.Conv2d(3, 4, 1), criterion()
+    image, _ = batch()
+    prediction = network(image)
+    nothing = torch.full((2, 12, 10), 255)
+    task_loss = F.cross_entropy(prediction, nothing, ignore_index=255, reduction="sum")
+    assert task_loss == 0
+    (task_loss + loss(image, prediction, seeded())).backward()
+    assert network.weight.grad is not None
+    assert network.weight.grad.any()

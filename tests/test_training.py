@@ -7,14 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from dejavu import training
+from dejavu.arms import Arm
 from dejavu.checkpoint import load_checkpoint
 from dejavu.config import Params, TrainParams
-from dejavu.data.store import PreparedSplit
 from dejavu.errors import CheckpointError, DataError, DejaVuError, ParamsError
 from dejavu.identity import Run
 from dejavu.tasks import TASKS
-from dejavu.training import draw_batch, draw_subset, forward, learning_rate, train
+from dejavu.training import learning_rate, train
 from tests.conftest import TINY, tiny_params
 
 
@@ -56,7 +55,7 @@ def test_the_crm_trains_whatever_it_is_conditioned_on(data: Path, tmp_path: Path
     train(run, data, tmp_path, path)
     trained = load_checkpoint(path).criterion
     task = TASKS["depth"]([])
-    _, fresh = training.build(run, task, torch.device("cpu"))
+    fresh = Arm(run, task, torch.device("cpu")).criterion
     assert trained is not None
     assert fresh is not None
     assert not same(dict(trained.state_dict()), dict(fresh.state_dict()))
@@ -162,39 +161,6 @@ def test_poly_is_torchs() -> None:
         assert learning_rate(step, params) == pytest.approx(optimizer.param_groups[0]["lr"])
         optimizer.step()
         oracle.step()
-
-
-def test_each_epoch_sees_every_scene_once(data: Path) -> None:
-    scenes = PreparedSplit(data, "train")
-    params = TrainParams(batch_size=4, subset=8, flip=False)
-    subset = draw_subset(len(scenes), 8, seed=3)
-    pool = scenes.batch(subset).depth.sum((1, 2, 3))
-    batches = [draw_batch(scenes, subset, params, 3, step).depth for step in range(4)]
-    for epoch in (batches[:2], batches[2:]):
-        seen = torch.cat(epoch).sum((1, 2, 3))
-        assert torch.equal(seen.sort().values, pool.sort().values)
-    assert not torch.equal(torch.cat(batches[:2]), torch.cat(batches[2:])), "same order twice"
-
-
-def test_seeds_draw_their_own_scenes_and_weights(params: Params, data: Path) -> None:
-    assert not torch.equal(draw_subset(100, 50, 0), draw_subset(100, 50, 1))
-    assert draw_subset(100, 50, 0).unique().numel() == 50
-    task = TASKS["depth"]([])
-    device = torch.device("cpu")
-    models = [
-        training.build(Run(params, "depth", "fpn", method, seed), task, device)[0].state_dict()
-        for method, seed in (("baseline", 0), ("dejavu-spatial", 0), ("baseline", 1))
-    ]
-    assert same(dict(models[0]), dict(models[1]))
-    assert not same(dict(models[0]), dict(models[2]))
-
-
-def test_dropout_has_a_stream_of_its_own() -> None:
-    model, image = nn.Dropout(0.5), torch.ones(1, 3, 8, 8)
-    first = forward(model, image, 0, 7)
-    torch.rand(5)
-    assert torch.equal(forward(model, image, 0, 7), first)
-    assert not torch.equal(forward(model, image, 0, 8), first)
 
 
 def test_base_and_crm_are_clipped_apart(data: Path, tmp_path: Path) -> None:

@@ -34,6 +34,20 @@ class Sample:
         """Return the sample with every tensor on ``device``."""
         return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
+    def hide_labels(self, known: Tensor) -> Self:
+        """Return the sample without its labels, depth and normals where ``known`` is False.
+
+        Args:
+            known: B x H x W bool.
+        """
+        pixels = known.unsqueeze(1)
+        return replace(
+            self,
+            label=self.label.where(known, IGNORE_INDEX),
+            depth=self.depth * pixels,
+            normals=self.normals * pixels,
+        )
+
     def flip(self, chosen: Tensor) -> Self:
         """Mirror the ``chosen`` images (B, bool) left to right; mirrored normals negate n_x."""
         pick = chosen.view(-1, 1, 1, 1)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dejavu.edges import check_width, depth_edges, distance_to
 from dejavu.metrics.base import Metric, MetricSpec, check_maps
-from dejavu.metrics.edges import check_width, depth_edges, distance_to
 
 
 @dataclass(frozen=True)

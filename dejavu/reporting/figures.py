@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,16 @@ from numpy.typing import NDArray
 
 from dejavu.files import whole_file
 from dejavu.reporting.sources import Measured, Runs, Spec
-from dejavu.reporting.style import BETTER, INK, NEUTRAL, caption, method_colours, panels, styled
+from dejavu.reporting.style import (
+    BETTER,
+    INK,
+    NEUTRAL,
+    caption,
+    method_colours,
+    method_lines,
+    panels,
+    styled,
+)
 from dejavu.reporting.tables import Design, Pairs, paired_values, records
 from dejavu.reporting.wording import metric_label
 
@@ -52,18 +62,23 @@ def draw_training_curves(curves: pd.DataFrame, design: Design) -> Figure:
         A column per task and network; the lower row, L_DV unweighted, has no reference.
     """
     columns = [(task, network) for task in design.tasks for network in design.networks]
-    colours = method_colours(design.methods, design.reference)
+    lines = method_lines(design.methods, design.reference)
+    legend_columns = _legend_columns(design.methods, 3.9 * len(columns))
+    legend_height = 0.21 * math.ceil(len(design.methods) / legend_columns)
     with styled():
-        figure, axes = panels(2, len(columns), 3.9, 2.7)
+        figure, axes = panels(2, len(columns), 3.9, 2.6 + legend_height / 2)
         for column, (task, network) in enumerate(columns):
             cell = curves[(curves["task"] == task) & (curves["network"] == network)]
             axes[0][column].set_title(_title(task, network, design))
-            _draw_curves(axes[0][column], cell, "task_loss", colours)
-            _draw_curves(axes[1][column], cell, "dejavu_loss", colours)
+            _draw_curves(axes[0][column], cell, "task_loss", lines)
+            _draw_curves(axes[1][column], cell, "dejavu_loss", lines)
             axes[1][column].set_xlabel("step")
         axes[0][0].set_ylabel("task loss")
         axes[1][0].set_ylabel("regeneration loss $L_{DV}$")
-        _method_legend(figure, design.methods, colours)
+        handles = [Line2D([], [], linewidth=2, **lines[method]) for method in design.methods]
+        figure.legend(
+            handles, list(design.methods), loc="outside lower center", ncols=legend_columns
+        )
     return figure
 
 
@@ -80,7 +95,7 @@ def draw_paired_differences(runs: Runs, design: Design) -> Figure:
     pairs = paired_values(runs, design)
     colours = method_colours(design.methods, design.reference)
     columns = [(task, network) for task in design.tasks for network in design.networks]
-    height = 1.3 + 0.5 * max(1, len(design.treated))
+    height = 1.7 + 0.3 * max(1, len(design.treated))
     with styled():
         figure, axes = panels(2, len(columns), 3.5, height, 1.2)
         for column, (task, network) in enumerate(columns):
@@ -163,15 +178,17 @@ def draw_qualitative(rows: Sequence[QualitativeRow]) -> Figure:
     return figure
 
 
-def _draw_curves(ax: Axes, cell: pd.DataFrame, loss: str, colours: Mapping[str, str]) -> None:
-    for method, colour in colours.items():
+def _draw_curves(
+    ax: Axes, cell: pd.DataFrame, loss: str, lines: Mapping[str, Mapping[str, Any]]
+) -> None:
+    for method, line in lines.items():
         rows = cell[(cell["method"] == method) & cell[loss].notna()]
         if rows.empty:
             continue
         for _, seed in rows.groupby("seed"):
-            ax.plot(seed["step"], seed[loss], color=colour, linewidth=0.8, alpha=0.3)
+            ax.plot(seed["step"], seed[loss], linewidth=0.8, alpha=0.3, **line)
         mean = rows.groupby("step")[loss].mean()
-        ax.plot(mean.index, mean, color=colour, linewidth=2)
+        ax.plot(mean.index, mean, linewidth=2, **line)
     ax.set_ylim(bottom=0)
 
 
@@ -210,7 +227,6 @@ def _draw_differences(
         )
     ax.set_yticks(range(len(drawn)), list(drawn))
     ax.set_ylim(len(drawn) - 0.5, -0.85)
-    ax.grid(visible=False, axis="y")
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     _symmetric_limits(ax)
@@ -233,7 +249,17 @@ def _mark_direction(ax: Axes, spec: Spec) -> None:
     at, text, align = (
         (0.985, "better →", "right") if spec.higher_is_better else (0.015, "← better", "left")
     )
-    ax.text(at, 0.97, text, transform=ax.transAxes, fontsize=8.5, color=BETTER, ha=align, va="top")
+    ax.annotate(
+        text,
+        (at, 1),
+        xycoords="axes fraction",
+        xytext=(0, -1),
+        textcoords="offset points",
+        fontsize=8.5,
+        color=BETTER,
+        ha=align,
+        va="top",
+    )
 
 
 def _draw_bars(
@@ -257,6 +283,7 @@ def _draw_bars(
         )
     labels = [f"{redaction}\n{method}" if method else redaction for redaction, method in order]
     ax.set_yticks(range(len(order)), labels)
+    ax.set_ylim(-0.6, len(order) - 0.4)
     ax.axvline(0, color=INK, linewidth=1)
     ax.grid(visible=False, axis="y")
     ax.tick_params(axis="y", length=0)
@@ -264,14 +291,10 @@ def _draw_bars(
     ax.margins(x=0.16)
 
 
-def _method_legend(figure: Figure, methods: Sequence[str], colours: Mapping[str, str]) -> None:
-    handles = [Line2D([], [], color=colours[method], linewidth=2.2) for method in methods]
-    figure.legend(
-        handles,
-        list(methods),
-        loc="outside lower center",
-        ncols=max(1, int(figure.get_figwidth() / 2)),
-    )
+def _legend_columns(labels: Sequence[str], width: float) -> int:
+    """Return how many columns of labels, ten points high, fit into ``width`` inches."""
+    widest = 0.75 + 0.085 * max(map(len, labels))
+    return max(1, min(len(labels), int(width / widest)))
 
 
 def _title(task: str, network: str, design: Design) -> str:

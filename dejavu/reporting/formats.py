@@ -96,26 +96,19 @@ def to_markdown(table: Table) -> str:
 
 
 def to_tex(table: Table) -> str:
-    """Render a table as a LaTeX ``table`` environment that needs the package booktabs."""
-    columns = len(table.sections[0].header) if table.sections else 1
-    alignment = "l" * table.text_columns + "r" * (columns - table.text_columns)
-    body: list[str] = []
-    for index, section in enumerate(table.sections):
-        body += [r"\toprule" if index == 0 else r"\midrule", _tex_row(section.header), r"\midrule"]
-        body += map(_tex_row, section.rows)
+    """Render a table in LaTeX as a ``longtable``, which may be longer than a page.
+
+    It needs the packages booktabs and longtable; a table without sections is its text alone.
+    """
+    caption = escape_tex(table.caption)
     lines = [
-        r"% needs \usepackage{booktabs}",
-        r"\begin{table}",
-        r"\centering",
+        r"% needs \usepackage{booktabs,longtable}",
+        r"\begingroup",
         r"\small",
-        rf"\caption{{{escape_tex(table.caption)}}}",
-        rf"\label{{tab:{table.name.replace('_', '-')}}}",
-        rf"\begin{{tabular}}{{{alignment}}}",
-        *body,
-        *([r"\bottomrule"] if body else []),
-        r"\end{tabular}",
+        *(_longtable(table, caption) if table.sections else [caption]),
         *(rf"\par\smallskip\footnotesize {escape_tex(note)}" for note in table.notes),
-        r"\end{table}",
+        r"\par",
+        r"\endgroup",
     ]
     return "\n".join(lines) + "\n"
 
@@ -129,6 +122,22 @@ def escape_tex(text: str) -> str:
     """
     pieces = _MINUS.split(text)
     return "$-$".join("".join(_TEX.get(c, c) for c in piece) for piece in pieces)
+
+
+def _longtable(table: Table, caption: str) -> list[str]:
+    columns = len(table.sections[0].header)
+    alignment = "l" * table.text_columns + "r" * (columns - table.text_columns)
+    body: list[str] = []
+    for index, section in enumerate(table.sections):
+        body += [r"\toprule" if index == 0 else r"\midrule", _tex_row(section.header), r"\midrule"]
+        body += map(_tex_row, section.rows)
+    return [
+        rf"\begin{{longtable}}{{{alignment}}}",
+        rf"\caption{{{caption}}}\label{{tab:{table.name.replace('_', '-')}}}\\",
+        *body,
+        r"\bottomrule",
+        r"\end{longtable}",
+    ]
 
 
 def _tex_row(cells: Sequence[str]) -> str:

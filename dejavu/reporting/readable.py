@@ -1,16 +1,29 @@
 """The study's tables as people read them, made from the frames that programs read."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from dejavu.reporting.formats import Section, Table
-from dejavu.reporting.sources import Measured, Runs
+from dejavu.reporting.sources import PROBE_COLUMNS, Measured, Runs
 from dejavu.reporting.tables import PILOT_BELOW, Design, records
 from dejavu.reporting.wording import difference_text, metric_header, outcome_of, value_text
 
 Row = Mapping[str, Any]
+
+NO_PROBES = "No method of the study regenerates from a live prediction."
+_PROBE_NOTES = [
+    "Conditions: zeros; the live prediction, trained together with the module, as the method "
+    "itself does; the detached prediction, which sends no gradient, so that the network is the "
+    "reference's; the ground truth.",
+    "Arg-max: the module of the live prediction, given that prediction made hard (one-hot); empty "
+    "where the task has no hard prediction. Where it lies above live, the module reads more than "
+    "the class from soft values, or is not used to hard ones.",
+    "Oracle gap: 1 - ground truth / zeros. Used: 1 - live / zeros. One run each, no interval: "
+    "small differences claim nothing.",
+]
 
 
 def readable_main(table: pd.DataFrame, runs: Runs, design: Design) -> Table:
@@ -93,6 +106,34 @@ def readable_gap(gap: Measured, design: Design) -> Table:
     return Table("gap", caption, sections, 3, [note])
 
 
+def readable_probes(probes: Measured, design: Design) -> Table:
+    """Lay out the probes: a section per task that has any, a row per network and method."""
+    sections = []
+    for task in design.tasks:
+        rows = records(probes.frame[probes.frame["task"] == task])
+        header = [
+            *(task, "network", "redaction", "zeros", "live", "detached", "ground truth"),
+            *("arg-max", "oracle gap (%)", "used (%)"),
+        ]
+        body = [
+            [
+                *(row["method"], row["network"], row["redaction"]),
+                *(_loss(row[key]) for key in PROBE_COLUMNS[4:]),
+                *(f"{100 * (1 - row[key] / row['zeros']):.1f}" for key in ("ground_truth", "live")),
+            ]
+            for row in rows
+        ]
+        if body:
+            sections.append(Section(header, body))
+    c = probes.conditions
+    caption = (
+        f"Study {c['study']}, probes: the regeneration loss L_DV on the {c['split']} split of "
+        f"modules trained alike for {c['steps']} steps (seed {c['seed']}), each with another "
+        "condition in the place of the prediction."
+    )
+    return Table("probes", caption, sections, 3, _PROBE_NOTES if sections else [NO_PROBES])
+
+
 def readable_cost(cost: Measured, design: Design) -> Table:
     """Lay out the costs: a section per task, a row per network and method."""
     sections = []
@@ -159,6 +200,10 @@ def _seeds_text(table: pd.DataFrame) -> str:
     counts = sorted(set(table["n"]))
     text = f"n = {' or '.join(map(str, counts))} seed{'' if counts == [1] else 's'}"
     return f"{text}, a pilot" if min(counts) < PILOT_BELOW else text
+
+
+def _loss(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.4f}"
 
 
 def _optional(value: Any) -> str:

@@ -15,6 +15,7 @@ from dejavu.reporting.readable import (
     readable_cost,
     readable_gap,
     readable_main,
+    readable_probes,
 )
 from dejavu.reporting.sources import Measured, Runs
 from dejavu.reporting.tables import Design, all_metrics_table, main_table
@@ -23,6 +24,7 @@ from dejavu.reporting.wording import (
     cost_sentences,
     gap_sentences,
     headline,
+    probe_sentences,
     verdicts,
 )
 
@@ -47,6 +49,7 @@ class Content:
         design: what the study compares.
         runs: its scored runs.
         gap: its oracle gaps.
+        probes: its probes.
         cost: its costs.
         figures: PNG file of each of ``FIGURES``.
         sheets: PNG file of the qualitative sheet of each task, in order.
@@ -57,6 +60,7 @@ class Content:
     design: Design
     runs: Runs
     gap: Measured
+    probes: Measured
     cost: Measured
     figures: Mapping[str, Path]
     sheets: Mapping[str, Path]
@@ -86,9 +90,11 @@ def write_report(content: Content, path: Path) -> None:
         accuracy=_of(found, {t: p.primary for t, p in runs.protocols.items()}),
         boundary=_of(found, {t: p.boundary for t, p in runs.protocols.items()}),
         gap_sentences=gap_sentences(content.gap, design),
+        probe_sentences=probe_sentences(content.probes, design),
         cost_sentences=cost_sentences(content.cost, design),
         main=readable_main(main, runs, design),
         gap=readable_gap(content.gap, design),
+        probes=readable_probes(content.probes, design),
         cost=readable_cost(content.cost, design),
         all_metrics=every,
         protocol=protocol_lines(runs, design),

@@ -16,6 +16,10 @@ RUN_COLUMNS = [
 ]
 CURVE_COLUMNS = ["task", "network", "method", "seed", "step", "task_loss", "dejavu_loss"]
 GAP_COLUMNS = ["task", "redaction", "method", "kind", "zeros", "ground_truth", "gap"]
+PROBE_COLUMNS = [
+    *("task", "network", "method", "redaction"),
+    *("zeros", "live", "detached", "ground_truth", "argmax"),
+]
 COST_COLUMNS = [
     *("task", "network", "method", "step_seconds", "step_ratio", "memory_bytes", "memory_ratio"),
     *("parameters", "training_parameters", "flops"),
@@ -79,7 +83,7 @@ class Runs:
 
 @dataclass(frozen=True)
 class Measured:
-    """Rows of the gap or the cost files, and the conditions under which all were measured."""
+    """Rows of the gap, probe or cost files, and the conditions under which all were measured."""
 
     frame: pd.DataFrame
     conditions: dict[str, Any]
@@ -138,6 +142,22 @@ def collect_gaps(paths: Iterable[Path]) -> Measured:
         DejaVuError: there is none, or they differ in study, steps or split.
     """
     return _collect_measured(paths, ("study", "steps", "split"), GAP_COLUMNS, "oracle-gap file")
+
+
+def collect_probes(paths: Iterable[Path]) -> Measured:
+    """Read probe files, one per task or one for all; rows stay in the order given.
+
+    Returns:
+        Rows in the columns ``PROBE_COLUMNS``, none where no method regenerates from a live
+        prediction. ``argmax`` is NaN for tasks that have no hard prediction.
+
+    Raises:
+        DejaVuError: there is none, or they differ in study, split, seed or steps.
+    """
+    conditions = ("study", "split", "seed", "steps")
+    probes = _collect_measured(paths, conditions, PROBE_COLUMNS, "probe file")
+    losses = dict.fromkeys(PROBE_COLUMNS[4:], float)
+    return Measured(probes.frame.astype(losses), probes.conditions)
 
 
 def collect_costs(paths: Iterable[Path]) -> Measured:

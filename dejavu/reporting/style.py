@@ -20,6 +20,8 @@ METHODS = [
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"),
     *("#882255", "#999933", "#332288"),
 ]
+DASHES = ["-", "--", ":"]
+"""Of curves, one for each time that the palette is gone through."""
 
 _STYLE: Any = {
     "font.family": "DejaVu Sans",
@@ -68,6 +70,21 @@ def method_colours(methods: Sequence[str], reference: str) -> dict[str, str]:
     others = [method for method in methods if method != reference]
     colours = {method: METHODS[i % len(METHODS)] for i, method in enumerate(others)}
     return {reference: REFERENCE} | colours
+
+
+def method_lines(methods: Sequence[str], reference: str) -> dict[str, dict[str, Any]]:
+    """Give each method's curve a colour and, where the palette repeats, another dash pattern.
+
+    Example:
+        >>> method_lines(["baseline", "dejavu"], "baseline")["dejavu"]
+        {'color': '#0072B2', 'linestyle': '-'}
+    """
+    colours = method_colours(methods, reference)
+    repeats = [0, *(i // len(METHODS) for i in range(len(colours) - 1))]
+    return {
+        method: {"color": colour, "linestyle": DASHES[repeat % len(DASHES)]}
+        for (method, colour), repeat in zip(colours.items(), repeats, strict=True)
+    }
 
 
 def panels(

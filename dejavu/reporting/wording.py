@@ -1,7 +1,7 @@
 """How numbers, metrics and findings are put into words: the same everywhere."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -28,6 +28,7 @@ _LABELS = {
 _WORDS = {"miou": "mIoU", "iou": "IoU", "rmse": "RMSE", "f": "F"}
 _DECIMALS = {"%": 2, "deg": 2, "m": 4}
 _UNITS = {"1": "", "deg": "°"}
+_MOST_LISTED = 6
 
 
 @dataclass(frozen=True)
@@ -139,15 +140,29 @@ def gap_sentences(gap: Measured, design: Design) -> list[str]:
     frame = gap.frame
     for task in design.tasks:
         rows = frame[(frame["task"] == task) & frame["method"].isin(list(design.methods))]
-        parts = [
-            f"{100 * row['gap']:.1f} % for {row['method']} ({row['redaction']})"
+        parts = {
+            f"{100 * row['gap']:.1f} % for {row['method']} ({row['redaction']})": row["gap"]
             for row in records(rows)
-        ]
+        }
         if parts:
             sentences.append(
                 f"{task}: the oracle gap on {gap.conditions['split']}, by how much the "
                 "regeneration loss falls with the ground truth instead of zeros, is "
-                f"{', '.join(parts)}."
+                f"{_listed(parts)}."
+            )
+    return sentences
+
+
+def probe_sentences(probes: Measured, design: Design) -> list[str]:
+    """Say, per task, how much each method's live prediction changes L_DV, and what others do."""
+    sentences = []
+    for task in design.tasks:
+        rows = records(probes.frame[probes.frame["task"] == task])
+        parts = {_probe(row, design): row["live"] / row["zeros"] for row in rows}
+        if parts:
+            sentences.append(
+                f"{task}: given the live prediction instead of zeros, the regeneration loss on "
+                f"{probes.conditions['split']} changes by {_listed(parts)}."
             )
     return sentences
 
@@ -156,21 +171,64 @@ def cost_sentences(cost: Measured, design: Design) -> list[str]:
     """Say, per task and network, what the methods cost at inference and in training."""
     sentences = []
     for (task, network), rows in cost.frame.groupby(["task", "network"], sort=False):
-        sizes = set(zip(rows["parameters"], rows["flops"], strict=True))
-        deployed = (
-            "all methods deploy a network of the same parameter and FLOP count"
-            if len(sizes) == 1
-            else "THE DEPLOYED NETWORKS DIFFER in parameters or FLOPs"
-        )
         others = records(rows[rows["method"] != design.reference])
-        ratios = [f"{row['step_ratio']:.2f} x with {row['method']}" for row in others]
+        ratios = {
+            f"{row['step_ratio']:.2f} x with {row['method']}": row["step_ratio"] for row in others
+        }
         training = (
-            f"; a training step takes, relative to {design.reference}, {', '.join(ratios)}"
+            f"; a training step takes, relative to {design.reference}, {_listed(ratios)}"
             if ratios
             else ""
         )
-        sentences.append(f"{task}, {network}: {deployed}{training}.")
+        sentences.append(f"{task}, {network}: {_deployed(records(rows), design)}{training}.")
     return sentences
+
+
+def _probe(row: dict[str, Any], design: Design) -> str:
+    """State the changes relative to zeros: live, ground truth and, where there is one, arg-max."""
+    live, truth, hard = (
+        f"{100 * (row[key] / row['zeros'] - 1):+.1f} %"
+        for key in ("live", "ground_truth", "argmax")
+    )
+    where = f" on {row['network']}" if len(design.networks) > 1 else ""
+    others = f"given the ground truth {truth}"
+    if not math.isnan(row["argmax"]):
+        others += f", given the live prediction made hard {hard}"
+    return f"{live} with {row['method']}{where} ({others})"
+
+
+def _deployed(rows: Sequence[dict[str, Any]], design: Design) -> str:
+    """Say which methods deploy another network than the reference, and how much larger it is."""
+    name = design.reference
+    reference = next(row for row in rows if row["method"] == name)
+    others = []
+    for row in rows:
+        parameters, flops = (row[key] / reference[key] for key in ("parameters", "flops"))
+        if (parameters, flops) != (1, 1):
+            others.append(
+                f"{row['method']} deploys a {_size(parameters, flops)} network than {name} "
+                f"({parameters:.2f} x its parameters, {flops:.2f} x its FLOPs)"
+            )
+    same = "a network of the same parameter and FLOP count"
+    if not others:
+        return f"all methods deploy {same}"
+    if len(others) < len(rows) - 1:
+        others.append(f"the other methods deploy {same} as {name}")
+    return "; ".join(others)
+
+
+def _size(parameters: float, flops: float) -> str:
+    if min(parameters, flops) >= 1:
+        return "larger"
+    return "smaller" if max(parameters, flops) <= 1 else "different"
+
+
+def _listed(values: Mapping[str, float]) -> str:
+    """List the texts; of more than ``_MOST_LISTED``, those of the smallest and largest value."""
+    if len(values) <= _MOST_LISTED:
+        return ", ".join(values)
+    low, high = (choose(values, key=values.__getitem__) for choose in (min, max))
+    return f"{low} to {high}, the smallest and the largest of {len(values)}"
 
 
 def _verdict(row: dict[str, Any], design: Design) -> Verdict:

@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from dejavu.models import import_torchvision_segmentation
+from dejavu.torchvision_import import import_torchvision
 
 
 @pytest.fixture(scope="session")
 def jaccard_index() -> Any:
     """The class MulticlassJaccardIndex of torchmetrics."""
     # torchmetrics imports torchvision, whose operators may not fit a CPU build of torch.
-    import_torchvision_segmentation()
+    import_torchvision()
     from torchmetrics.classification import MulticlassJaccardIndex
 
     return MulticlassJaccardIndex

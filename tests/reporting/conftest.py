@@ -1,4 +1,4 @@
-"""Tiny metrics files, logs, gaps and costs in the layout that the study writes."""
+"""Tiny metrics files, logs, gaps, probes and costs in the layout that the study writes."""
 
 import json
 from collections.abc import Callable
@@ -133,6 +133,37 @@ def gap_paths(tmp_path: Path) -> list[Path]:
         paths[-1].parent.mkdir(exist_ok=True)
         paths[-1].write_text(json.dumps(tree))
     return paths
+
+
+@pytest.fixture
+def probe_paths(tmp_path: Path) -> list[Path]:
+    paths = []
+    losses = {
+        "segmentation": {"live": 0.38, "ground_truth": 0.33, "argmax": 0.39},
+        "depth": {"live": 0.402, "ground_truth": 0.396, "argmax": None},
+    }
+    for task, values in losses.items():
+        row = {
+            "task": task,
+            "network": "fpn",
+            "method": "dejavu",
+            "redaction": "random_blocks(block=8, keep=0.1)",
+            "zeros": 0.4,
+            "detached": 0.375,
+        }
+        tree = {"study": "tiny", "split": "val", "seed": 0, "steps": 3, "rows": [row | values]}
+        paths.append(tmp_path / "probes" / f"{task}.json")
+        paths[-1].parent.mkdir(exist_ok=True)
+        paths[-1].write_text(json.dumps(tree))
+    return paths
+
+
+@pytest.fixture
+def no_probe_paths(probe_paths: list[Path]) -> list[Path]:
+    """The probe files of a study in which no method regenerates from a live prediction."""
+    for path in probe_paths:
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"rows": []}))
+    return probe_paths
 
 
 @pytest.fixture

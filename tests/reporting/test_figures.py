@@ -2,6 +2,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -16,8 +17,8 @@ from dejavu.reporting.figures import (
     draw_training_curves,
     save,
 )
-from dejavu.reporting.sources import collect_curves, collect_gaps, collect_runs
-from dejavu.reporting.style import METHODS, REFERENCE, method_colours
+from dejavu.reporting.sources import CURVE_COLUMNS, collect_curves, collect_gaps, collect_runs
+from dejavu.reporting.style import METHODS, REFERENCE, method_colours, method_lines
 from dejavu.reporting.tables import Design
 
 
@@ -95,6 +96,27 @@ def test_colours_do_not_depend_on_where_the_reference_stands() -> None:
     first = method_colours(["baseline", "a", "b"], "baseline")
     assert method_colours(["a", "baseline", "b"], "baseline") == first
     assert len(set(first.values())) == 3
+
+
+def test_twenty_five_methods_have_lines_of_their_own() -> None:
+    lines = method_lines([f"m{i}" for i in range(25)], "m3")
+    assert len({tuple(line.values()) for line in lines.values()}) == 25
+    assert lines["m3"] == {"color": REFERENCE, "linestyle": "-"}
+
+
+def test_a_legend_of_many_methods_neither_leaves_the_figure_nor_covers_it() -> None:
+    methods = [f"a-method-of-some-length-{i}" for i in range(25)]
+    design = Design(["depth"], ["fpn"], methods, methods[0])
+    rows = [("depth", "fpn", name, 0, step, 1.0, 1.0) for name in methods for step in (0, 9)]
+    figure = draw_training_curves(pd.DataFrame(rows, columns=CURVE_COLUMNS), design)
+    figure.draw_without_rendering()
+    legend, page = figure.legends[0].get_window_extent(), figure.bbox
+    assert page.x0 <= legend.x0
+    assert legend.x1 <= page.x1
+    assert page.y0 <= legend.y0
+    for ax in figure.axes:
+        assert ax.get_window_extent().y0 > legend.y1
+        assert ax.get_window_extent().height > 1.2 * figure.dpi
 
 
 def _rows(pictures: list[np.ndarray]) -> list[QualitativeRow]:

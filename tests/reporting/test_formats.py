@@ -18,8 +18,9 @@ from dejavu.reporting.readable import (
     readable_cost,
     readable_gap,
     readable_main,
+    readable_probes,
 )
-from dejavu.reporting.sources import collect_costs, collect_gaps, collect_runs
+from dejavu.reporting.sources import collect_costs, collect_gaps, collect_probes, collect_runs
 from dejavu.reporting.tables import Design, all_metrics_table, main_table
 from tests.reporting.conftest import Write
 
@@ -113,6 +114,52 @@ def test_gap_and_cost_tables(gap_paths: list[Path], cost_paths: list[Path], desi
     assert "64 x 64" in cost.notes[0]
 
 
+def test_probe_table(probe_paths: list[Path], design: Design) -> None:
+    table = readable_probes(collect_probes(probe_paths), design)
+    segmentation, depth = table.sections
+    assert segmentation.header == [
+        *("segmentation", "network", "redaction", "zeros", "live", "detached", "ground truth"),
+        *("arg-max", "oracle gap (%)", "used (%)"),
+    ]
+    redaction = "random_blocks(block=8, keep=0.1)"
+    assert segmentation.rows == [
+        [
+            "dejavu",
+            "fpn",
+            redaction,
+            "0.4000",
+            "0.3800",
+            "0.3750",
+            "0.3300",
+            "0.3900",
+            "17.5",
+            "5.0",
+        ]
+    ]
+    assert depth.rows == [
+        ["dejavu", "fpn", redaction, "0.4000", "0.4020", "0.3750", "0.3960", "", "1.0", "-0.5"]
+    ]
+    assert "val split of modules trained alike for 3 steps (seed 0)" in table.caption
+
+
+def test_tasks_without_probes_are_left_out(probe_paths: list[Path], design: Design) -> None:
+    table = readable_probes(collect_probes(probe_paths[1:]), design)
+    assert [section.header[0] for section in table.sections] == ["depth"]
+
+
+def test_a_study_without_probes_says_so(
+    no_probe_paths: list[Path], design: Design, tmp_path: Path
+) -> None:
+    probes = collect_probes(no_probe_paths)
+    write_table(probes.frame, readable_probes(probes, design), tmp_path)
+    csv, md, tex = ((tmp_path / f"probes.{suffix}").read_text() for suffix in _SUFFIXES)
+    assert csv == ("task,network,method,redaction,zeros,live,detached,ground_truth,argmax\n")
+    assert md.endswith("\n\n- No method of the study regenerates from a live prediction.\n")
+    assert "|" not in md
+    assert "No method of the study regenerates" in tex
+    assert "longtable}{" not in tex
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -129,17 +176,23 @@ def test_tex_escapes(text: str, expected: str) -> None:
 
 
 def test_tex_is_balanced_and_ascii(
-    run_paths: list[Path], gap_paths: list[Path], design: Design
+    run_paths: list[Path], gap_paths: list[Path], probe_paths: list[Path], design: Design
 ) -> None:
-    for table in (_main(run_paths, design)[1], readable_gap(collect_gaps(gap_paths), design)):
+    for table in (
+        _main(run_paths, design)[1],
+        readable_gap(collect_gaps(gap_paths), design),
+        readable_probes(collect_probes(probe_paths), design),
+    ):
         text = to_tex(table)
         assert text.isascii()
         begun, ended = (re.findall(rf"\\{word}{{(\w+)}}", text) for word in ("begin", "end"))
-        assert begun == ["table", "tabular"] == ended[::-1]
+        assert begun == ["longtable"] == ended
+        assert [text.count(rf"\{word}group") for word in ("begin", "end")] == [1, 1]
         assert [text.count(rf"\{rule}rule") for rule in ("top", "bottom")] == [1, 1]
-        alignment = re.search(r"\\begin{tabular}{([lr]+)}", text)
+        alignment = re.search(r"\\begin{longtable}{([lr]+)}", text)
         assert alignment
-        rows = [line for line in text.splitlines() if line.endswith(r"\\")]
+        caption, *rows = [line for line in text.splitlines() if line.endswith(r"\\")]
+        assert re.fullmatch(r"\\caption{.*}\\label{tab:\w+}\\\\", caption)
         assert {len(re.findall(r"(?<!\\)&", row)) + 1 for row in rows} == {len(alignment[1])}
         unescaped = re.sub(r"^% needs.*$", "", text, flags=re.M)
         assert not re.search(r"(?<!\\)%|(?<!\\)_", unescaped)

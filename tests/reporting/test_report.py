@@ -1,4 +1,5 @@
 import base64
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -7,7 +8,7 @@ import pytest
 
 from dejavu.errors import DejaVuError
 from dejavu.reporting.report import FIGURES, Content, write_report
-from dejavu.reporting.sources import collect_costs, collect_gaps, collect_runs
+from dejavu.reporting.sources import collect_costs, collect_gaps, collect_probes, collect_runs
 from dejavu.reporting.tables import Design
 
 VOID = {"meta", "img", "br"}
@@ -34,6 +35,7 @@ class Page(HTMLParser):
 def content(
     run_paths: list[Path],
     gap_paths: list[Path],
+    probe_paths: list[Path],
     cost_paths: list[Path],
     design: Design,
     tmp_path: Path,
@@ -46,6 +48,7 @@ def content(
         design,
         collect_runs(run_paths),
         collect_gaps(gap_paths),
+        collect_probes(probe_paths),
         collect_costs(cost_paths),
         figures,
         sheets,
@@ -106,6 +109,26 @@ def test_says_the_answer_before_the_tables(content: Content, tmp_path: Path) -> 
     assert "this is a pilot" in text
     assert "val split, 8 images; boundary_ratio = 0.02" in text
     assert 'class="number better">+1.00 [0.75, 1.25] better' in text
+
+
+def test_probes_follow_the_gap(content: Content, tmp_path: Path) -> None:
+    text, page = _written(content, tmp_path / "report.html")
+    gap, probes, scenes = (text.index(f'<h2 id="{name}">') for name in ("gap", "probes", "scenes"))
+    assert gap < probes < scenes
+    assert "#probes" in {a["href"] for tag, a in page.tags if tag == "a"}
+    section = text[probes:scenes]
+    assert "<li>depth: given the live prediction instead of zeros" in section
+    assert '<td class="number">17.5</td>' in section
+
+
+def test_a_study_without_probes_says_so_once(
+    content: Content, no_probe_paths: list[Path], tmp_path: Path
+) -> None:
+    empty = replace(content, probes=collect_probes(no_probe_paths))
+    text, _ = _written(empty, tmp_path / "report.html")
+    section = text[text.index('<h2 id="probes">') : text.index('<h2 id="scenes">')]
+    assert section.count("No method of the study regenerates from a live prediction.") == 1
+    assert not re.search("<table|<ul|<li", section)
 
 
 def test_is_deterministic(content: Content, tmp_path: Path, run_paths: list[Path]) -> None:

@@ -2,13 +2,16 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dejavu.errors import DejaVuError
 from dejavu.reporting.sources import (
+    PROBE_COLUMNS,
     collect_costs,
     collect_curves,
     collect_gaps,
+    collect_probes,
     collect_runs,
 )
 from tests.reporting.conftest import VALUES, Write
@@ -125,6 +128,45 @@ def test_gaps_and_costs_keep_the_order_of_files(
     assert gaps.conditions == {"study": "tiny", "steps": 3, "split": "val"}
     assert list(costs.frame["step_ratio"]) == [1.0, 1.25] * 2
     assert costs.conditions["image_size"] == [64, 64]
+
+
+def test_probes_without_a_hard_prediction_are_nan(probe_paths: list[Path]) -> None:
+    probes = collect_probes(probe_paths)
+    assert list(probes.frame.columns) == [
+        *("task", "network", "method", "redaction"),
+        *("zeros", "live", "detached", "ground_truth", "argmax"),
+    ]
+    np.testing.assert_array_equal(probes.frame["argmax"], [0.39, math.nan])
+    assert probes.conditions == {"study": "tiny", "split": "val", "seed": 0, "steps": 3}
+    depth = collect_probes(probe_paths[1:]).frame  # nulls alone are numbers, too
+    assert depth["argmax"].dtype == float
+
+
+def test_a_study_may_have_no_probes(no_probe_paths: list[Path]) -> None:
+    probes = collect_probes(no_probe_paths)
+    assert probes.frame.empty
+    assert list(probes.frame.columns) == PROBE_COLUMNS
+    assert probes.conditions["steps"] == 3
+    with pytest.raises(DejaVuError, match="no probe file"):
+        collect_probes([])
+
+
+@pytest.mark.parametrize("condition", ["study", "split", "seed", "steps"])
+def test_refuses_to_mix_probes(probe_paths: list[Path], condition: str) -> None:
+    tree = json.loads(probe_paths[1].read_text()) | {condition: "other"}
+    probe_paths[1].write_text(json.dumps(tree))
+    with pytest.raises(DejaVuError, match=f"differ in {condition}") as caught:
+        collect_probes(probe_paths)
+    assert all(str(path) in str(caught.value) for path in probe_paths)
+
+
+@pytest.mark.parametrize("column", ["argmax", "detached", "redaction"])
+def test_refuses_incomplete_probes(probe_paths: list[Path], column: str) -> None:
+    tree = json.loads(probe_paths[1].read_text())
+    del tree["rows"][0][column]
+    probe_paths[1].write_text(json.dumps(tree))
+    with pytest.raises(DejaVuError, match=rf"depth\.json: rows\[0\]: lacks {column}"):
+        collect_probes(probe_paths)
 
 
 def test_refuses_to_mix_measurements(gap_paths: list[Path], cost_paths: list[Path]) -> None:

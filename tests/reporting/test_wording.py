@@ -4,7 +4,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dejavu.reporting.sources import Measured, collect_costs, collect_gaps, collect_runs
+from dejavu.reporting.sources import (
+    COST_COLUMNS,
+    Measured,
+    collect_costs,
+    collect_gaps,
+    collect_probes,
+    collect_runs,
+)
 from dejavu.reporting.tables import TABLE_COLUMNS, Design, main_table
 from dejavu.reporting.wording import (
     cost_sentences,
@@ -13,6 +20,7 @@ from dejavu.reporting.wording import (
     headline,
     metric_header,
     outcome_of,
+    probe_sentences,
     value_text,
     verdicts,
 )
@@ -114,16 +122,70 @@ def test_gap_sentences_name_the_methods_redactions(gap_paths: list[Path], design
     )
 
 
-def test_cost_sentences_tell_when_deployed_networks_differ(
-    cost_paths: list[Path], design: Design
+def test_probe_sentences(probe_paths: list[Path], design: Design) -> None:
+    assert probe_sentences(collect_probes(probe_paths), design) == [
+        "segmentation: given the live prediction instead of zeros, the regeneration loss on val "
+        "changes by -5.0 % with dejavu (given the ground truth -17.5 %, given the live prediction "
+        "made hard -2.5 %).",
+        "depth: given the live prediction instead of zeros, the regeneration loss on val changes "
+        "by +0.5 % with dejavu (given the ground truth -1.0 %).",
+    ]
+
+
+def test_no_probes_no_sentences(no_probe_paths: list[Path], design: Design) -> None:
+    assert probe_sentences(collect_probes(no_probe_paths), design) == []
+
+
+def test_probe_sentences_name_the_network_where_there_are_several(
+    probe_paths: list[Path],
 ) -> None:
-    cost = collect_costs(cost_paths)
-    assert cost_sentences(cost, design)[0] == (
+    several = Design(["depth"], ["fpn", "resnet"], ["baseline", "dejavu"], "baseline")
+    (sentence,) = probe_sentences(collect_probes(probe_paths), several)
+    assert "+0.5 % with dejavu on fpn (" in sentence
+
+
+def _costs(**sizes: tuple[int, int]) -> Measured:
+    """Costs of methods, the first the reference, by their parameters and FLOPs."""
+    rows = [
+        ["depth", "fpn", name, 0.1, 1 + i / 10, 1, 1.0, parameters, 900, flops]
+        for i, (name, (parameters, flops)) in enumerate(sizes.items())
+    ]
+    return Measured(pd.DataFrame(rows, columns=COST_COLUMNS), {})
+
+
+def test_cost_sentences_of_equal_networks(cost_paths: list[Path], design: Design) -> None:
+    assert cost_sentences(collect_costs(cost_paths), design)[0] == (
         "segmentation, fpn: all methods deploy a network of the same parameter and FLOP count; "
         "a training step takes, relative to baseline, 1.25 x with dejavu."
     )
-    frame = cost.frame.copy()
-    frame.loc[3, "parameters"] += 1
-    same, other = cost_sentences(Measured(frame, cost.conditions), design)
-    assert "same" in same
-    assert "DIFFER" in other
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        ((125, 300), "larger network than baseline (1.25 x its parameters, 1.50 x its FLOPs)"),
+        ((100, 300), "larger network than baseline (1.00 x its parameters, 1.50 x its FLOPs)"),
+        ((50, 200), "smaller network than baseline (0.50 x its parameters, 1.00 x its FLOPs)"),
+        ((125, 100), "different network than baseline (1.25 x its parameters, 0.50 x its FLOPs)"),
+    ],
+)
+def test_cost_sentences_name_who_deploys_another_network(size: tuple[int, int], words: str) -> None:
+    cost = _costs(baseline=(100, 200), attention=size)
+    assert cost_sentences(cost, DESIGN) == [
+        f"depth, fpn: attention deploys a {words}; "
+        "a training step takes, relative to baseline, 1.10 x with attention."
+    ]
+    (sentence,) = cost_sentences(_costs(baseline=(100, 200), dejavu=(100, 200), a=size), DESIGN)
+    assert sentence.startswith(
+        f"depth, fpn: a deploys a {words}; "
+        "the other methods deploy a network of the same parameter and FLOP count as baseline; "
+    )
+
+
+def test_of_many_methods_the_smallest_and_largest_are_named() -> None:
+    ends = "1.10 x with m1 to 1.70 x with m7, the smallest and the largest of 7."
+    few, many = (
+        {"baseline": (1, 1)} | {f"m{i}": (1, 1) for i in range(1, count)} for count in (7, 8)
+    )
+    assert "1.10 x with m1, 1.20 x with m2" in cost_sentences(_costs(**few), DESIGN)[0]
+    assert cost_sentences(_costs(**many), DESIGN)[0].endswith(ends)

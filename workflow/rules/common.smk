@@ -11,9 +11,18 @@ from snakemake.settings.types import DeploymentMethod
 # The package beside this workflow, whichever one the environment has.
 sys.path.insert(0, workflow.basedir)
 
-from dejavu.config import load_params
+from dejavu.config import load_params, needs_text_pair
 from dejavu.errors import DejaVuError
-from dejavu.identity import Run, cost_hash, data_hash, evaluation_hash, gap_hash, report_hash
+from dejavu.identity import (
+    Run,
+    cost_hash,
+    data_hash,
+    evaluation_hash,
+    gap_hash,
+    probes_hash,
+    report_hash,
+    text_pair_hash,
+)
 from dejavu.layout import Layout
 
 # Rules call the `python` that runs Snakemake, whether or not its environment was activated.
@@ -76,6 +85,7 @@ def run_of(wildcards):
 
 PARAMS_FILE, LAYOUT = read_study()
 STUDY = LAYOUT.params.study
+TEXT_PAIR = [LAYOUT.text_pair] if LAYOUT.params.uses_text_pair else []
 fall_back_without_conda()
 
 

@@ -56,8 +56,36 @@ rule measure_gap:
         "python -m dejavu gap --params {params.file} --task {wildcards.task} > {log} 2>&1"
 
 
+rule measure_probes:
+    input:
+        lambda w: [LAYOUT.checkpoint(run) for run in LAYOUT.probed(w.task)],
+        train="data/{study}/train.npy",
+        val="data/{study}/val.npy",
+        manifest="data/{study}/manifest.json",
+    output:
+        "results/{study}/metrics/probes/{task}.json",
+    log:
+        "logs/{study}/probes/{task}.log",
+    benchmark:
+        "logs/{study}/probes/{task}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: LAYOUT.params.train.threads
+    resources:
+        mem_mb=2000,
+        gpu=GPU,
+    params:
+        file=PARAMS_FILE,
+        probes=lambda w: probes_hash(LAYOUT.params, w.task),
+    message:
+        "Probing what the regenerations need, for {wildcards.task}"
+    shell:
+        "python -m dejavu probes --params {params.file} --task {wildcards.task} > {log} 2>&1"
+
+
 rule measure_cost:
     input:
+        TEXT_PAIR,
         scenes="data/{study}/train.npy",
         manifest="data/{study}/manifest.json",
     output:

@@ -6,6 +6,7 @@ rule tables:
         [LAYOUT.metrics(run) for run in LAYOUT.runs()],
         [LAYOUT.log(run) for run in LAYOUT.runs()],
         [LAYOUT.gap(task) for task in LAYOUT.params.tasks],
+        [LAYOUT.probes(task) for task in LAYOUT.params.tasks],
         [LAYOUT.cost(task) for task in LAYOUT.params.tasks],
     output:
         runs="results/{study}/metrics/runs.csv",
@@ -18,7 +19,7 @@ rule tables:
         ),
         others=expand(
             "results/{{study}}/tables/{name}.{suffix}",
-            name=["all_metrics", "gap", "cost"],
+            name=["all_metrics", "gap", "probes", "cost"],
             suffix=["csv", "md", "tex"],
         ),
         texts=expand("results/{{study}}/tables/{name}", name=["main.md", "main.tex", "findings.md"]),

@@ -1,8 +1,37 @@
-# One job per run of the matrix: tasks x networks x methods x seeds.
+# One job per run of the matrix: tasks x networks x methods x seeds; and, where a method is
+# supervised by text, the image-text pair that stands in for CLIP.
+
+
+rule train_text_pair:
+    input:
+        train="data/{study}/train.npy",
+        val="data/{study}/val.npy",
+        manifest="data/{study}/manifest.json",
+    output:
+        checkpoint="results/{study}/checkpoints/text_pair.safetensors",
+        metrics="results/{study}/metrics/text_pair.json",
+    log:
+        "logs/{study}/train_text_pair.log",
+    benchmark:
+        "logs/{study}/train_text_pair.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        gpu=GPU,
+    params:
+        file=PARAMS_FILE,
+        pair=text_pair_hash(LAYOUT.params),
+    message:
+        "Training the image-text pair that stands in for CLIP"
+    shell:
+        "python -m dejavu text-pair --params {params.file} > {log} 2>&1"
 
 
 rule train:
     input:
+        lambda w: LAYOUT.text_pair if needs_text_pair(LAYOUT.params.methods[w.method]) else [],
         scenes="data/{study}/train.npy",
         manifest="data/{study}/manifest.json",
     output:

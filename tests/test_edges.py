@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dejavu.metrics.edges import (
+from dejavu.edges import (
     check_width,
     depth_edges,
     distance_to,

@@ -1,0 +1,32 @@
+"""What every part of the params shares: the frozen section, and the common kinds of values."""
+
+import difflib
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+TaskName = Literal["segmentation", "depth", "normals"]
+Label = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Weight = Annotated[float, Field(gt=0)]
+Gamma = dict[TaskName, Weight]
+
+
+class Section(BaseModel):
+    """A part of the params: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, tree: Any) -> Any:
+        """Refuse an unknown key by naming the nearest valid one (pydantic names none)."""
+        for key in tree if isinstance(tree, dict) else ():
+            if key not in cls.model_fields:
+                near = difflib.get_close_matches(str(key), cls.model_fields, n=1)
+                valid = f"valid keys: {', '.join(cls.model_fields)}"
+                raise ValueError(
+                    f"unknown key {key!r}; " + (f"did you mean {near[0]!r}?" if near else valid)
+                )
+        return tree

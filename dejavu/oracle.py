@@ -1,0 +1,76 @@
+"""The regeneration module alone: trained on what it is told, and read on images it has not seen."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from dejavu.arms import Arm
+from dejavu.batches import Batches
+from dejavu.checkpoint import best_device
+from dejavu.data.sample import Sample
+from dejavu.data.store import PreparedSplit
+from dejavu.identity import Run
+from dejavu.losses import RegenerationLoss
+from dejavu.seeding import generator
+from dejavu.tasks import Task
+from dejavu.training import clip_gradients, create_optimizer, learning_rate, set_rate
+
+Condition = Callable[[Sample], Tensor]
+"""Maps a batch to what the regeneration is conditioned on, B x channels x H x W."""
+
+
+def zeros(task: Task) -> Condition:
+    """Tell the regeneration nothing."""
+    return lambda sample: torch.zeros_like(task.encode(task.target(sample)))
+
+
+def ground_truth(task: Task) -> Condition:
+    """Tell the regeneration the truth."""
+    return lambda sample: task.encode(task.target(sample))
+
+
+def train_alone(
+    run: Run, task: Task, condition: Condition, pool: PreparedSplit
+) -> RegenerationLoss:
+    """Train the CRM of a run without the network, on the run's own batches and redactions.
+
+    It comes out byte for byte as it would beside the network with that condition: no gradient of
+    such a run leads from one to the other.
+
+    Args:
+        run: a run with the DejaVu loss.
+        task: its task.
+        condition: what the CRM is told.
+        pool: the training pool.
+    """
+    params, device = run.train, best_device()
+    arm, batches = Arm(run, task, device), Batches(pool, run.train, run.seed)
+    criterion = arm.criterion
+    assert criterion is not None
+    optimizer = create_optimizer(criterion, None, params)
+    for step in range(params.steps):
+        sample = batches.draw(step).sample.to(device)
+        draws = generator(run.seed, "redaction", step)
+        optimizer.zero_grad(set_to_none=True)
+        criterion.loss_from_condition(sample.image, condition(sample), draws).backward()
+        clip_gradients(criterion, params)
+        set_rate(optimizer, learning_rate(step, params))
+        optimizer.step()
+    return criterion
+
+
+def held_out(
+    criterion: RegenerationLoss, condition: Condition, split: PreparedSplit, batch_size: int
+) -> float:
+    """L_DV, unweighted, over a whole split; each batch has redaction draws of its own."""
+    device = best_device()
+    total = 0.0
+    with torch.inference_mode():
+        for start in range(0, len(split), batch_size):
+            indices = range(start, min(start + batch_size, len(split)))
+            sample = split.batch(indices).to(device)
+            draws = generator(0, "held out", start)
+            made = criterion.regenerate_from_condition(sample.image, condition(sample), draws)
+            total += criterion.distance(made, sample.image).item() * len(indices)
+    return total / len(split)
