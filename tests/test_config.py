@@ -1,5 +1,6 @@
 import copy
 import dataclasses
+import inspect
 import json
 from pathlib import Path
 from typing import Any, get_args
@@ -8,10 +9,22 @@ import jsonschema
 import pytest
 import yaml
 
-from dejavu.config import Params, RedactionParams, TaskName, load_params, parse_params
+from dejavu.attention import SharedAttention
+from dejavu.config import (
+    AttentionParams,
+    CRMParams,
+    DejaVuParams,
+    Params,
+    RedactionParams,
+    TaskName,
+    load_params,
+    parse_params,
+)
+from dejavu.distances import TERMS
 from dejavu.errors import ParamsError
 from dejavu.redaction import REDACTIONS
 from dejavu.reference import generated_files, render_params
+from dejavu.regeneration import CRM
 from dejavu.tasks import TASKS
 from tests.conftest import TINY, tiny_params
 
@@ -101,6 +114,68 @@ def test_names_in_params_are_the_names_in_the_code() -> None:
             "methods.dejavu-spatial.dejavu.redaction.block: 64 does not fit an image",
         ),
         ("methods.dejavu-spatial.dejavu.gamma.depth", 0, "gamma.depth: input should be greater"),
+        (
+            "methods.dejavu-spatial.dejavu.cyclic",
+            {"gamma": {"depth": 1, "normals": 1}},
+            "methods.dejavu-spatial.dejavu.cyclic.gamma: no weight for segmentation",
+        ),
+        (
+            "methods.dejavu-spatial.dejavu.text",
+            {"gamma": {"depth": 1}, "encoder": "clip"},
+            "methods.dejavu-spatial.dejavu.text: clip_weights: encoder 'clip' needs the file",
+        ),
+        (
+            "methods.dejavu-spatial.dejavu.text",
+            {"gamma": {"depth": 1}, "encoder": "bert"},
+            "encoder: input should be 'stand_in', 'untrained' or 'clip'",
+        ),
+        (
+            "methods.dejavu-spatial.dejavu.distance",
+            {"mae": 1},
+            "methods.dejavu-spatial.dejavu.distance.mae",
+        ),
+        ("methods.dejavu-spatial.dejavu.distance", {}, "distance: dictionary should have at least"),
+        (
+            "methods.dejavu-spatial.dejavu.condition",
+            "lives",
+            "methods.dejavu-spatial.dejavu.condition: input should be 'live', 'detached'",
+        ),
+        (
+            "methods.dejavu-spatial.attention",
+            {"redaction": {"name": "blank"}},
+            "methods.dejavu-spatial: dejavu.redaction and attention.redaction must be the same",
+        ),
+        (
+            "methods.baseline.attention",
+            {"redaction": {"name": "blank"}, "width": 18},
+            "methods.baseline.attention: width (18) must be a multiple of 4 and of heads",
+        ),
+        (
+            "methods.dejavu-spatial.dejavu.redaction",
+            {
+                "name": "compose",
+                "redactions": [{"name": "blank"}, {"name": "grid_sample", "stride": 64}],
+            },
+            "methods.dejavu-spatial.dejavu.redaction.block: 64 does not fit an image",
+        ),
+        (
+            "methods.dejavu-spatial.dejavu.redaction",
+            {"name": "random_choice", "redactions": [{"name": "blank"}]},
+            "methods.dejavu-spatial.dejavu.redaction.redactions: list should have at least 2",
+        ),
+        (
+            "methods.dejavu-spatial.dejavu.redaction.fill",
+            "grey",
+            "fill: input should be 'zero', 'mean' or 'noise'",
+        ),
+        ("methods.baseline.erasing", 1.5, "methods.baseline.erasing: input should be less than"),
+        (
+            "methods.baseline.steps_factor",
+            0,
+            "methods.baseline.steps_factor: input should be",
+        ),
+        ("train.labelled", 9, "train.labelled: 9 is more than train.subset = 8"),
+        ("train.label_density", 0, "train.label_density: input should be greater than 0"),
         ("evaluation.min_depth", 50.0, "evaluation: min_depth (50.0) must be below max_depth"),
         ("evaluation.split", "train", "evaluation.split: input should be 'val' or 'test'"),
     ],
@@ -109,6 +184,55 @@ def test_wrong_params_name_the_key_and_the_fix(path: str, value: Any, expected: 
     found = message(with_value(path, value))
     assert found.startswith("study.yaml: ")
     assert expected in found
+
+
+def test_features_are_a_control_of_the_crm() -> None:
+    tree = with_value("methods.dejavu-spatial.dejavu.condition", "features")
+    arm = tree["methods"]["dejavu-spatial"]
+    arm["attention"] = {"redaction": arm["dejavu"]["redaction"]}
+    assert "dejavu.condition: 'features' is a control of the CRM" in message(tree)
+
+
+def test_a_derangement_needs_two_images() -> None:
+    tree = with_value("methods.dejavu-spatial.dejavu.condition", "deranged")
+    tree["train"]["batch_size"] = 1
+    assert "'deranged' takes another image's prediction from the batch" in message(tree)
+
+
+def test_the_text_pairs_batch_must_fit_the_pool_only_where_it_is_used() -> None:
+    tree = with_value("text_pair.batch_size", 13)
+    parse_params(tree, "unused")
+    text = {"gamma": dict.fromkeys(TASKS, 1.0)}
+    tree["methods"]["dejavu-spatial"]["dejavu"]["text"] = text
+    assert "text_pair.batch_size: 13 is larger than the pool" in message(tree)
+
+
+def test_settings_of_the_modules_are_the_modules_arguments() -> None:
+    crm = set(inspect.signature(CRM).parameters) - {"condition_channels", "image_channels"}
+    assert set(CRMParams.model_fields) == crm
+    for name, field in CRMParams.model_fields.items():
+        assert field.default == inspect.signature(CRM).parameters[name].default, name
+    attention = set(inspect.signature(SharedAttention).parameters)
+    assert set(AttentionParams.model_fields) <= attention
+    terms = get_args(get_args(DejaVuParams.model_fields["distance"].annotation)[0])
+    assert set(terms) == set(TERMS)
+
+
+def test_the_committed_studies_are_valid() -> None:
+    for path in (ROOT / "params").glob("*.yaml"):
+        params = load_params(path)
+        assert params.study == path.stem
+        assert parse_params(yaml.safe_load(render_params(params)), "x") == params
+
+
+def test_keys_merged_by_yaml_may_be_overridden_but_not_given_twice(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text("a: &a {b: 1, c: 2}\nd: {<<: *a, c: 3}\n")
+    with pytest.raises(ParamsError, match="unknown key 'a'"):
+        load_params(path)
+    path.write_text("a: &a {b: 1}\nd: {<<: *a, c: 3, c: 4}\n")
+    with pytest.raises(ParamsError, match="key 'c' is given twice"):
+        load_params(path)
 
 
 def test_a_missing_key_is_named() -> None:

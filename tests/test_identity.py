@@ -8,7 +8,17 @@ import pytest
 from dejavu import identity
 from dejavu.config import Params, parse_params
 from dejavu.errors import ParamsError
-from dejavu.identity import Run, code_hash, cost_hash, data_hash, evaluation_hash, gap_hash
+from dejavu.identity import (
+    Run,
+    code_hash,
+    cost_hash,
+    data_hash,
+    evaluation_hash,
+    gap_hash,
+    probes_hash,
+    text_pair_hash,
+)
+from dejavu.tasks import TASKS
 from tests.conftest import TINY, tiny_params
 from tests.test_config import with_value
 
@@ -31,6 +41,15 @@ def changed(path: str, value: Any) -> Params:
         ("methods.dejavu-spatial.dejavu.gamma.depth", 0.2),
         ("methods.dejavu-spatial.dejavu.redaction.keep", 0.4),
         ("methods.dejavu-spatial.dejavu.crm.width", 8),
+        ("methods.dejavu-spatial.dejavu.crm.passes", 2),
+        ("methods.dejavu-spatial.dejavu.distance", {"mse": 1.0, "l1": 1.0}),
+        ("methods.dejavu-spatial.dejavu.cyclic", {"gamma": dict.fromkeys(TASKS, 1.0)}),
+        ("methods.dejavu-spatial.dejavu.text", {"gamma": dict.fromkeys(TASKS, 1.0)}),
+        ("methods.dejavu-spatial.boundary_weight", 1.0),
+        ("methods.dejavu-spatial.erasing", 0.5),
+        ("methods.dejavu-spatial.steps_factor", 2.0),
+        ("train.labelled", 4),
+        ("train.label_density", 0.5),
     ],
 )
 def test_what_changes_the_result_changes_the_run(params: Params, path: str, value: Any) -> None:
@@ -47,12 +66,57 @@ def test_what_changes_the_result_changes_the_run(params: Params, path: str, valu
         ("report.confidence", 0.9),
         ("methods.dejavu-spatial.dejavu.gamma.normals", 0.2),
         ("methods.dejavu-spectral.dejavu.redaction.cutoff", 0.1),
+        ("methods.dejavu-spatial.boundary_width", 7),  # without a boundary_weight
+        ("text_pair.steps", 9),  # without a method that is supervised by text
     ],
 )
 def test_what_does_not_change_the_result_keeps_the_run(
     params: Params, path: str, value: Any
 ) -> None:
     assert run(changed(path, value)).hash == run(params).hash
+
+
+def test_weights_are_the_tasks_own(params: Params) -> None:
+    gamma = {"segmentation": 0.1, "depth": 0.2, "normals": 0.3}
+    cyclic = changed("methods.dejavu-spatial.dejavu.cyclic", {"gamma": gamma})
+    own = TINY["methods"]["dejavu-spatial"]["dejavu"]["gamma"]
+    assert run(cyclic).weights == {"dejavu": own["depth"], "cyclic": 0.2}
+    assert run(cyclic, task="normals").weights == {"dejavu": own["normals"], "cyclic": 0.3}
+    assert run(params, "baseline").weights == {}
+    other = changed("methods.dejavu-spatial.dejavu.cyclic", {"gamma": gamma | {"normals": 9.0}})
+    assert run(other).hash == run(cyclic).hash
+
+
+def supervised(**text: Any) -> Params:
+    tree = {"gamma": dict.fromkeys(TASKS, 1.0)} | text
+    return changed("methods.dejavu-spatial.dejavu.text", tree)
+
+
+def test_the_text_pair_is_part_of_the_runs_that_it_supervises() -> None:
+    params = supervised()
+    longer = params.model_copy(
+        update={"text_pair": params.text_pair.model_copy(update={"steps": 9})}
+    )
+    assert run(longer).hash != run(params).hash
+    assert run(longer, "baseline").hash == run(params, "baseline").hash
+    assert text_pair_hash(longer) != text_pair_hash(params)
+
+
+def test_clips_weights_count_by_name_and_size_wherever_they_are(tmp_path: Path) -> None:
+    files = [tmp_path / folder / "clip.pt" for folder in ("a", "b", "c")]
+    for file, size in zip(files, (5, 5, 6), strict=True):
+        file.parent.mkdir()
+        file.write_bytes(b"x" * size)
+    here, moved, other = (
+        run(supervised(encoder="clip", clip_weights=str(file))).hash for file in files
+    )
+    assert here == moved != other
+
+
+def test_probes_depend_on_the_runs_that_they_probe(params: Params) -> None:
+    other = changed("methods.dejavu-spatial.dejavu.gamma.depth", 0.2)
+    assert probes_hash(other, "depth") != probes_hash(params, "depth")
+    assert probes_hash(other, "normals") == probes_hash(params, "normals")
 
 
 def test_a_method_changes_its_own_runs_alone(params: Params) -> None:
@@ -116,7 +180,7 @@ def test_a_module_of_docstring_alone_can_be_hashed(package: Path) -> None:
 
 def test_training_code_counts_and_metrics_do_not() -> None:
     names = identity._closure("training", "metrics")
-    assert {"training", "losses", "redaction", "regeneration", "models", "tasks"} <= names
+    assert {"training", "arms", "losses", "redaction.spatial", "models", "tasks", "edges"} <= names
     assert not any(name.startswith("metrics") for name in names)
     assert any(name.startswith("metrics") for name in identity._closure("evaluation", ""))
 

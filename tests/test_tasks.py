@@ -131,3 +131,61 @@ def test_primary_and_boundary_metrics_are_computed(name: str, params) -> None:  
         values |= metric.compute()
         assert set(metric.compute()) == {spec.name for spec in metric.specs}
     assert {task.primary, task.boundary} <= set(values)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_weights_count_pixels_as_often_as_they_say(name: str) -> None:
+    """A weight of 2 is the pixel twice, a weight of 0 is no pixel, and scale does not matter."""
+    task, batch = made(name), sample()
+    raw, target = output(task), task.target(batch)
+    weight = torch.ones(2, 6, 5)
+    torch.testing.assert_close(task.loss(raw, target, weight), task.loss(raw, target))
+    torch.testing.assert_close(task.loss(raw, target, weight * 7), task.loss(raw, target))
+    weight[0] = 0
+    torch.testing.assert_close(task.loss(raw, target, weight), task.loss(raw[1:], target[1:]))
+    twice = torch.cat([raw, raw[1:]]), torch.cat([target, target[1:]])
+    weight[0], weight[1] = 1, 2
+    torch.testing.assert_close(task.loss(raw, target, weight), task.loss(*twice))
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_unknown_pixels_count_for_nothing_whatever_their_weight(name: str) -> None:
+    task, batch = made(name), sample()
+    raw, target = output(task), masked(task.target(batch))
+    weight = torch.ones(2, 6, 5)
+    weight[0] = 100
+    torch.testing.assert_close(task.loss(raw, target, weight), task.loss(raw[1:], target[1:]))
+
+
+def test_edges_are_where_the_truth_of_the_task_jumps() -> None:
+    halves = {
+        "segmentation": torch.tensor([0, 0, 1, 1]).expand(1, 3, 4),
+        "depth": torch.tensor([2.0, 2.0, 3.0, 3.0]).expand(1, 1, 3, 4),
+        "normals": torch.eye(3)[[0, 0, 1, 1]].T.view(1, 3, 1, 4).expand(1, 3, 3, 4),
+    }
+    for name, target in halves.items():
+        edges = made(name).edges(target)
+        assert edges.tolist() == [[[False, True, True, False]] * 3], name
+
+
+def test_hard_masks_are_the_argmax_and_other_tasks_have_none() -> None:
+    task = made("segmentation")
+    soft = task.condition(output(task))
+    hard = task.harden(soft)
+    assert hard is not None
+    np.testing.assert_array_equal(
+        hard.numpy(), np.eye(4)[soft.numpy().argmax(1)].transpose(0, 3, 1, 2)
+    )
+    assert hard.dtype == soft.dtype
+    for name in ("depth", "normals"):
+        assert made(name).harden(torch.zeros(1, 3, 2, 2)) is None
+
+
+def test_a_batch_without_labels_has_no_segmentation_loss() -> None:
+    task = made("segmentation")
+    raw = output(task).requires_grad_()
+    loss = task.loss(raw, torch.full((2, 6, 5), IGNORE_INDEX))
+    loss.backward()
+    assert loss == 0
+    assert raw.grad is not None
+    assert not raw.grad.any()
