@@ -37,6 +37,8 @@ DEFAULT_STUDY: dict[str, Any] = {
             {"name": "random_blocks", "block": 16, "keep": 0.3},
             {"name": "checkerboard", "block": 16},
             {"name": "sparse_pixels", "keep": 0.02},
+            {"name": "grid_sample", "stride": 8},
+            {"name": "block_dct", "block": 8, "keep": 0.02},
             {"name": "low_pass", "cutoff": 0.03},
             {"name": "blank"},
             {"name": "identity"},
