@@ -22,6 +22,10 @@ class Batch(NamedTuple):
     sample: Sample
     scenes: Tensor
 
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch with its images and labels on ``device``."""
+        return Batch(self.sample.to(device), self.scenes)
+
 
 class Batches:
     """Batches by step, pure functions of (params, seed, step).

@@ -17,7 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from dejavu.arms import Arm
-from dejavu.batches import Batch, Batches
+from dejavu.batches import Batches
 from dejavu.checkpoint import best_device
 from dejavu.data.store import PreparedSplit
 from dejavu.files import write_text
@@ -41,8 +41,7 @@ class Stepper:
         self.arm = Arm(run, TASKS[run.task](pool.manifest.palette), self.device)
         self.arm.supervise([pool.caption(i) for i in batches.subset.tolist()], text_pair)
         self.optimizer = create_optimizer(self.arm.model, self.arm.criterion, run.train)
-        sample, scenes = batches.draw(0)
-        self.batch = Batch(sample.to(self.device), scenes)
+        self.batch = batches.draw(0).to(self.device)
 
     def step(self) -> float:
         """Take one step; return its seconds."""

@@ -50,7 +50,7 @@ def train_alone(
     assert criterion is not None
     optimizer = create_optimizer(criterion, None, params)
     for step in range(params.steps):
-        sample = batches.draw(step).sample.to(device)
+        sample = batches.draw(step).to(device).sample
         draws = generator(run.seed, "redaction", step)
         optimizer.zero_grad(set_to_none=True)
         criterion.loss_from_condition(sample.image, condition(sample), draws).backward()

@@ -86,7 +86,7 @@ def _fit(run: Run, data: Path, work: Path, progress: Progress, text_pair: Path |
             started = time.perf_counter()
 
             # ---- one step -------------------------------------------------------------------
-            batch = batches.draw(step)
+            batch = batches.draw(step).to(device)
             rate = learning_rate(step, params)
             losses = training_step(run, arm, optimizer, batch, step, rate)
 
