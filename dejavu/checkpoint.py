@@ -97,6 +97,9 @@ def load_model(path: str | Path) -> nn.Module:
     The network maps B x 3 x H x W images, normalised as `dejavu.data.sample.normalise` does, to
     raw outputs of the same size.
 
+    Args:
+        path: a trained run's file, or one that `strip` wrote.
+
     Raises:
         CheckpointError: the file is missing, truncated, or was not written by this project.
     """
