@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from dejavu.config import load_params
 from tests.workflow.conftest import ROOT, clone, run, write_study
@@ -27,19 +28,22 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tree / "results/controls"
 
 
-def scores(results: Path, method: str) -> list[float]:
-    path = results / f"metrics/runs/segmentation/fpn/{method}/seed0.json"
-    return [metric["value"] for metric in json.loads(path.read_text())["metrics"]]
+def weights(results: Path, method: str) -> dict[str, bytes]:
+    """The base network's weights, under its own names."""
+    tensors = load_file(results / f"checkpoints/segmentation/fpn/{method}/seed0.safetensors")
+    own = {name.removeprefix("network."): tensor for name, tensor in tensors.items()}
+    return {name: tensor.numpy().tobytes() for name, tensor in own.items()}
 
 
 def test_every_method_is_trained_and_scored(made: Path) -> None:
     methods = load_params(ROOT / "params/controls.yaml").methods
-    found = {method: scores(made, method) for method in methods}
-    for method in PROBES:
-        assert found[method] == found["baseline"], method
-    different = {method for method in methods if found[method] != found["baseline"]}
-    # `attention` starts as the bare network, and six steps with a redaction of its own move it.
-    assert set(methods) - different <= PROBES | {"baseline"}
+    baseline = weights(made, "baseline")
+    for method in methods:
+        found = weights(made, method)
+        same = {name: found[name] for name in baseline} == baseline
+        assert same == (method in PROBES | {"baseline"}), method
+        path = made / f"metrics/runs/segmentation/fpn/{method}/seed0.json"
+        assert all(m["value"] >= 0 for m in json.loads(path.read_text())["metrics"])
 
 
 def test_every_table_and_figure_comes_out(made: Path) -> None:
