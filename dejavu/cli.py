@@ -202,6 +202,22 @@ def report(params: ParamsOption = DEFAULT) -> None:
 
 
 @app.command()
+def gallery(
+    output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("docs"),
+    steps: Annotated[
+        int, typer.Option(min=1, help="Training steps of each regeneration module.")
+    ] = 500,
+) -> None:
+    """Draw every redaction, its spectrum and its regeneration, on photographs and on rooms."""
+    from dejavu.gallery import draw_gallery
+
+    with _progress("gallery") as step:
+        drawn = draw_gallery(output, steps, step)
+    for path in drawn:
+        typer.echo(f"drew {path}")
+
+
+@app.command()
 def predict(
     checkpoint: Annotated[Path, typer.Argument(help="A trained run's .safetensors file.")],
     images: Annotated[list[Path], typer.Argument(help="Images that Pillow can read.")],

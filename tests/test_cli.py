@@ -35,7 +35,9 @@ def folder(params: Params, data: Path) -> Path:
 
 def test_help_needs_no_heavy_import(tmp_path: Path) -> None:
     said = dejavu("--help", cwd=tmp_path)
-    for verb in ("rooms", "train", "evaluate", "gap", "cost", "tables", "figures", "predict"):
+    for verb in ("rooms", "train", "text-pair", "evaluate", "gap", "probes", "cost", "tables"):
+        assert verb in said
+    for verb in ("figures", "report", "predict", "strip", "onnx", "gallery"):
         assert verb in said
     code = "import sys, dejavu.cli; print(*{'torch', 'numpy', 'pandas'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -54,6 +56,9 @@ def test_help_needs_no_heavy_import(tmp_path: Path) -> None:
             "the run was planned as 0123 but is",
         ),
         (["predict", "gone.safetensors", "x.png"], "gone.safetensors: no such checkpoint"),
+        (["strip", "gone.safetensors", "x.safetensors"], "gone.safetensors: no such checkpoint"),
+        (["onnx", "gone.safetensors", "x.onnx"], "gone.safetensors: no such checkpoint"),
+        (["probes", "--task", "depht"], "dejavu: tasks: the study has no 'depht'"),
     ],
 )
 def test_a_users_mistake_is_one_message(folder: Path, arguments: list[str], expected: str) -> None:

@@ -29,6 +29,9 @@ from dejavu.reporting.style import (
 from dejavu.reporting.tables import Design, Pairs, paired_values, records
 from dejavu.reporting.wording import metric_label
 
+DPI = 150
+"""Pixels per inch of a saved figure."""
+
 _UNITS = {"%": "points", "1": "", "deg": "degrees", "m": "metres"}
 
 
@@ -48,7 +51,7 @@ class QualitativeRow:
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, whole or not at all; the same figure gives the same bytes."""
     with styled(), whole_file(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
+        figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
 
 
 def draw_training_curves(curves: pd.DataFrame, design: Design) -> Figure:
