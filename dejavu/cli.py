@@ -43,7 +43,7 @@ def main() -> None:
     """Run the command line; a user's mistake is a message and exit code 1, not a traceback."""
     try:
         app()
-    except DejaVuError as error:
+    except (DejaVuError, ImportError) as error:  # an extra that is not installed says which
         typer.echo(f"dejavu: {error}", err=True)
         sys.exit(1)
 
@@ -86,8 +86,11 @@ def train(
 
     layout, run = _run(params, task, network, method, seed, expect)
     path = layout.checkpoint(run)
-    with _progress(f"{task} {method} seed {seed}") as step:
-        trained = train_run(run, layout.data, STORE, path, step, layout.text_pair)
+    try:
+        with _progress(f"{task} {method} seed {seed}") as step:
+            trained = train_run(run, layout.data, STORE, path, step, layout.text_pair)
+    except ValueError as error:  # what only the library can judge, such as a CLIP model's name
+        raise ParamsError(f"{params}: methods.{method}: {error}") from error
     typer.echo(f"{path}: {'trained' if trained else 'already trained'} (run {run.hash})")
 
 

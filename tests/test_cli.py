@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dejavu.config import Params
+from dejavu.config import Params, parse_params
 from dejavu.identity import Run
 from dejavu.reference import render_params
 from dejavu.training import train
@@ -88,3 +88,19 @@ def test_predicting_ones_own_image(folder: Path, params: Params, tmp_path: Path)
     assert Image.open(tmp_path / "out/photo.png").size == (56, 40)
     said = dejavu("predict", "model.safetensors", "text.png", cwd=tmp_path, expect=1)
     assert "text.png: cannot be read as an image" in said
+
+
+def test_what_only_the_library_can_judge_is_one_message_too(params: Params, folder: Path) -> None:
+    """A CLIP model that open_clip does not know is the user's mistake."""
+    tree = params.model_dump()
+    text = {"gamma": dict.fromkeys(params.tasks, 1.0), "encoder": "clip", "clip_weights": "clip.pt"}
+    tree["methods"]["dejavu-spatial"]["dejavu"]["text"] = text | {"clip_model": "ViT-Z-32"}
+    study = folder / "params/clip.yaml"
+    study.write_text(render_params(parse_params(tree, "clip")))
+    run = ("--task", "depth", "--method", "dejavu-spatial", "--params", "params/clip.yaml")
+    said = dejavu("train", *run, cwd=folder, expect=1)
+    assert "params/clip.yaml: methods.dejavu-spatial: model='ViT-Z-32': open_clip has no" in said
+    assert "Traceback" not in said
+    tree["methods"]["dejavu-spatial"]["dejavu"]["text"] = text
+    study.write_text(render_params(parse_params(tree, "clip")))
+    assert "clip.pt: no such file" in dejavu("train", *run, cwd=folder, expect=1)
