@@ -1,4 +1,4 @@
-"""Few labels: the DejaVu loss learns from images without any, too."""
+"""Few labels, and images without any beside them: python examples/label_free.py."""
 
 import torch
 from torch.nn.functional import cross_entropy

@@ -1,17 +1,15 @@
 """The DejaVu loss in a Lightning module: python examples/lightning_module.py."""
 
 import torch
-from torch.nn.functional import cross_entropy
-from torch.utils.data import DataLoader, TensorDataset
 
 from dejavu import DejaVuLoss, RandomBlocks
 from dejavu.torchvision_import import import_torchvision
 
 import_torchvision()  # lightning imports it
-import lightning  # noqa: E402
+from lightning import LightningModule, Trainer  # noqa: E402
 
 
-class Segmentation(lightning.LightningModule):
+class Segmentation(LightningModule):
     """A network and the loss beside it; what is deployed is ``self.network`` alone."""
 
     def __init__(self, network: torch.nn.Module, classes: int) -> None:
@@ -21,18 +19,21 @@ class Segmentation(lightning.LightningModule):
 
     def training_step(self, batch: list[torch.Tensor]) -> torch.Tensor:  # noqa: D102
         image, label = batch
-        prediction = self.network(image)
-        return cross_entropy(prediction, label) + self.criterion(image, prediction)
+        output = self.network(image)
+        return torch.nn.functional.cross_entropy(output, label) + self.criterion(image, output)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:  # noqa: D102
-        return torch.optim.AdamW(self.parameters(), lr=1e-3)
+        return torch.optim.AdamW([*self.network.parameters(), *self.criterion.parameters()], 1e-3)
 
 
 def main(steps: int = 2, size: int = 32) -> torch.nn.Module:
-    """Train a few steps on made-up images; return the network."""
+    """Train a few steps on made-up images; return what is deployed."""
     module = Segmentation(torch.nn.Conv2d(3, 5, 3, padding=1), classes=5)
-    data = TensorDataset(torch.randn(4, 3, size, size), torch.randint(5, (4, size, size)))
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    trainer = lightning.Trainer(max_steps=steps, accelerator="cpu", **quiet)
-    trainer.fit(module, DataLoader(data, batch_size=2))
+    data = [(torch.randn(3, size, size), torch.randint(5, (size, size))) for _ in range(4)]
+    trainer = Trainer(max_steps=steps, accelerator="cpu", logger=False, enable_checkpointing=False)
+    trainer.fit(module, torch.utils.data.DataLoader(data, batch_size=2))
     return module.network
+
+
+if __name__ == "__main__":
+    print("deployed:", *main().state_dict())

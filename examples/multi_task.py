@@ -1,39 +1,38 @@
-"""One network for labels, depth and normals; one DejaVu loss conditioned on all three."""
+"""Three tasks, one DejaVu loss conditioned on all of them: python examples/multi_task.py."""
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import cosine_similarity, cross_entropy, l1_loss, normalize
 
 from dejavu import DejaVuLoss, RandomBlocks
 
-CLASSES = 5
+CHANNELS = {"labels": 5, "depth": 1, "normals": 3}
 
 
-class Heads(nn.Module):
-    """A shared trunk with a head per task; logits, depth and normals in one tensor."""
+def main(size: int = 32) -> tuple[nn.ModuleDict, dict[str, Tensor], dict[str, Tensor]]:
+    """Take a step; return network, losses, and the DejaVu loss's own gradient for each head."""
+    network = nn.ModuleDict({task: nn.Conv2d(16, width, 1) for task, width in CHANNELS.items()})
+    network["trunk"] = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU())
+    criterion = DejaVuLoss(sum(CHANNELS.values()), RandomBlocks(block=8, keep=0.3), gamma=0.3)
+    optimizer = torch.optim.AdamW([*network.parameters(), *criterion.parameters()], lr=1e-3)
+    image, label = torch.randn(2, 3, size, size), torch.randint(5, (2, size, size))
+    target = {"depth": torch.rand(2, 1, size, size), "normals": torch.randn(2, 3, size, size)}
+    features = network["trunk"](image)
+    logits, depth, normals = (network[task](features) for task in CHANNELS)
+    probabilities, depth, normals = logits.softmax(1), depth.sigmoid(), normalize(normals)
+    condition = torch.cat([probabilities, depth, normals], dim=1)  # each is bounded
+    losses = {
+        "labels": cross_entropy(logits, label),
+        "depth": l1_loss(depth, target["depth"]),
+        "normals": 1 - cosine_similarity(normals, target["normals"]).mean(),
+        "dejavu": criterion.loss_from_condition(image, condition),
+    }
+    weights = [network[task].weight for task in CHANNELS]
+    gradients = torch.autograd.grad(losses["dejavu"], weights, retain_graph=True)
+    sum(losses.values()).backward()
+    optimizer.step()
+    return network, losses, dict(zip(CHANNELS, gradients, strict=True))
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.trunk = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU())
-        self.heads = nn.ModuleList(nn.Conv2d(16, channels, 1) for channels in (CLASSES, 1, 3))
 
-    def forward(self, image: Tensor) -> Tensor:  # noqa: D102
-        features = self.trunk(image)
-        return torch.cat([head(features) for head in self.heads], dim=1)
-
-
-def condition(output: Tensor) -> Tensor:
-    """Map each prediction to something bounded, and put them side by side."""
-    logits, depth, normals = output.split([CLASSES, 1, 3], dim=1)
-    return torch.cat([logits.softmax(1), depth.tanh(), normalize(normals)], dim=1)
-
-
-def main(size: int = 32) -> tuple[Heads, Tensor, Tensor]:
-    """Compute the losses of one step; return the network, the task losses and the DejaVu loss."""
-    network = Heads()
-    criterion = DejaVuLoss(CLASSES + 4, RandomBlocks(block=8, keep=0.3), condition, gamma=0.3)
-    image, label = torch.randn(2, 3, size, size), torch.randint(CLASSES, (2, size, size))
-    output = network(image)
-    logits, depth, normals = output.split([CLASSES, 1, 3], dim=1)
-    tasks = cross_entropy(logits, label) + depth.abs().mean() - normalize(normals)[:, 2].mean()
-    return network, tasks, criterion(image, output)
+if __name__ == "__main__":
+    print({name: loss.item() for name, loss in main()[1].items()})

@@ -19,8 +19,8 @@ def main(steps: int = 2, size: int = 64) -> tuple[torch.nn.Module, list[float]]:
     import segmentation_models_pytorch as smp
 
     network = smp.Unet("resnet18", encoder_weights=None, classes=1)
-    # The condition is bounded: the position between near and far, from -1 to 1.
-    criterion = DejaVuLoss(1, HighPass(cutoff=0.2), lambda output: output.tanh(), gamma=0.1)
+    # The condition is bounded: depth as a fraction of the farthest, one channel.
+    criterion = DejaVuLoss(1, HighPass(cutoff=0.2), condition=torch.sigmoid, gamma=0.1)
     optimizer = torch.optim.AdamW([*network.parameters(), *criterion.parameters()], lr=1e-4)
     image, target = torch.randn(2, 3, size, size), torch.rand(2, 1, size, size) * FARTHEST
     losses = []

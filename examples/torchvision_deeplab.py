@@ -18,7 +18,8 @@ def main(steps: int = 2, size: int = 64) -> tuple[torch.nn.Module, list[float]]:
     )
     criterion = DejaVuLoss(CLASSES, RandomBlocks(block=8, keep=0.3), gamma=0.3, **IMAGENET)
     optimizer = torch.optim.AdamW([*network.parameters(), *criterion.parameters()], lr=1e-4)
-    image = torch.rand(2, 3, size, size).sub(0.45).div(0.25)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in IMAGENET.values())
+    image = (torch.rand(2, 3, size, size) - mean) / std
     label = torch.randint(CLASSES, (2, size, size))
     losses = []
     for _ in range(steps):
