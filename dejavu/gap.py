@@ -83,7 +83,10 @@ def _short_run(params: Params, task: str, redaction: RedactionParams, crm: CRMPa
     dejavu = DejaVuParams(redaction=redaction, gamma={task: 1.0}, crm=crm)
     changes = {
         "methods": {"gap": MethodParams(dejavu=dejavu)},
-        "train": params.train.model_copy(update={"steps": params.gap.steps}),
+        # What the truth could tell: all of it, also where a study trains on few labels.
+        "train": params.train.model_copy(
+            update={"steps": params.gap.steps, "labelled": None, "label_density": 1.0}
+        ),
     }
     network, seed = next(iter(params.networks)), params.seeds[0]
     return Run(params.model_copy(update=changes), task, network, "gap", seed)

@@ -118,21 +118,27 @@ def gap_hash(params: Params, task: str) -> str:
     """Hash of what measures a task's oracle gaps."""
     methods = [m.dejavu.model_dump(exclude={"gamma"}) for m in params.methods.values() if m.dejavu]
     fields = [task, params.gap.model_dump(), params.train.model_dump(), params.seeds[0], methods]
-    return digest([data_hash(params), *fields], "gap", without="metrics")
+    return digest([data_hash(params), *fields, *_read(params)], "gap", without="metrics")
 
 
 def probes_hash(params: Params, task: str) -> str:
     """Hash of what measures a task's probes."""
     seed = params.seeds[0]
     runs = [Run(params, task, n, m, seed).hash for n in params.networks for m in params.methods]
-    return digest(runs, "probes", without="metrics")
+    return digest([runs, *_read(params)], "probes", without="metrics")
 
 
 def cost_hash(params: Params, task: str) -> str:
     """Hash of what measures a task's costs."""
     seed = params.seeds[0]
     runs = [Run(params, task, n, m, seed).hash for n in params.networks for m in params.methods]
-    return digest([runs, params.cost.rounds, params.report.reference], "cost", without="metrics")
+    fields = [runs, params.cost.rounds, params.report.reference]
+    return digest([*fields, *_read(params)], "cost", without="metrics")
+
+
+def _read(params: Params) -> list[Any]:
+    """What a measurement's rows are read with (draws are by batch) and called."""
+    return [params.evaluation.batch_size, [*params.networks], [*params.methods]]
 
 
 def report_hash(params: Params) -> str:

@@ -61,3 +61,13 @@ def test_labels_name_what_is_unusual() -> None:
     }
     params = tiny_params(gap={"candidates": list(named.values())})
     assert [redaction_label(redaction) for redaction in params.gap.candidates] == [*named]
+
+
+def test_few_labels_in_training_leave_the_oracle_its_truth() -> None:
+    dense = {"steps": 2, "candidates": []}
+    few = TINY["train"] | {"labelled": 1, "label_density": 0.1}
+    rows = [
+        measure_gaps(Layout(tiny_params(gap=dense, train=train)), "segmentation")
+        for train in (TINY["train"], few)
+    ]
+    assert rows[0] == rows[1]

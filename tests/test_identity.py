@@ -119,6 +119,13 @@ def test_probes_depend_on_the_runs_that_they_probe(params: Params) -> None:
     assert probes_hash(other, "normals") == probes_hash(params, "normals")
 
 
+@pytest.mark.parametrize("hashed", [gap_hash, probes_hash, cost_hash])
+def test_measurements_depend_on_their_labels_and_batches(params: Params, hashed: Any) -> None:
+    methods = {("renamed" if k == "dejavu-spatial" else k): v for k, v in TINY["methods"].items()}
+    assert hashed(tiny_params(methods=methods), "depth") != hashed(params, "depth")
+    assert hashed(changed("evaluation.batch_size", 2), "depth") != hashed(params, "depth")
+
+
 def test_a_method_changes_its_own_runs_alone(params: Params) -> None:
     other = changed("methods.dejavu-spatial.dejavu.gamma.depth", 0.2)
     for method in ("baseline", "dejavu-spectral"):
