@@ -6,7 +6,7 @@ pictures show what a redaction removes and what can be given back, not what a st
 """
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,18 +32,13 @@ from dejavu.data.sample import denormalise, normalise
 from dejavu.data.scenes import RoomsSpec
 from dejavu.gap import redaction_label
 from dejavu.losses import DejaVuLoss, Regeneration
+from dejavu.oracle import descend
 from dejavu.progress import Progress, silent
 from dejavu.reporting.figures import DPI, QualitativeRow, save
 from dejavu.reporting.style import METHODS, MUTED, styled
 from dejavu.seeding import fold, generator
 from dejavu.tasks import Segmentation
-from dejavu.training import (
-    clip_gradients,
-    create_optimizer,
-    learning_rate,
-    prepare_torch,
-    set_rate,
-)
+from dejavu.training import prepare_torch
 
 Picture = NDArray[np.uint8]
 
@@ -251,15 +246,14 @@ def train_crm(scenes: Scenes, redaction: RedactionParams, train: TrainParams) ->
         torch.manual_seed(fold(0, "gallery criterion"))
         removes = build_redaction(redaction.model_dump())
         criterion = DejaVuLoss(scenes.task.channels, removes, region="all")
-    optimizer = create_optimizer(criterion, None, train)
-    for step in range(train.steps):
-        image, condition = scenes.crops(train.batch_size, generator(0, "gallery crops", step))
-        draws = generator(0, "gallery redaction", step)
-        optimizer.zero_grad(set_to_none=True)
-        criterion.loss_from_condition(image, condition, draws).backward()
-        clip_gradients(criterion, train)
-        set_rate(optimizer, learning_rate(step, train))
-        optimizer.step()
+
+    def losses() -> Iterator[Tensor]:
+        for step in range(train.steps):
+            image, condition = scenes.crops(train.batch_size, generator(0, "gallery crops", step))
+            draws = generator(0, "gallery redaction", step)
+            yield criterion.loss_from_condition(image, condition, draws)
+
+    descend(criterion, losses(), train)
     return criterion
 
 

@@ -123,17 +123,19 @@ def gap_hash(params: Params, task: str) -> str:
 
 def probes_hash(params: Params, task: str) -> str:
     """Hash of what measures a task's probes."""
-    seed = params.seeds[0]
-    runs = [Run(params, task, n, m, seed).hash for n in params.networks for m in params.methods]
-    return digest([runs, *_read(params)], "probes", without="metrics")
+    return digest([_first_runs(params, task), *_read(params)], "probes", without="metrics")
 
 
 def cost_hash(params: Params, task: str) -> str:
     """Hash of what measures a task's costs."""
-    seed = params.seeds[0]
-    runs = [Run(params, task, n, m, seed).hash for n in params.networks for m in params.methods]
-    fields = [runs, params.cost.rounds, params.report.reference]
+    fields = [_first_runs(params, task), params.cost.rounds, params.report.reference]
     return digest([*fields, *_read(params)], "cost", without="metrics")
+
+
+def _first_runs(params: Params, task: str) -> list[str]:
+    """Hash the runs of a task at the first seed, which are measured."""
+    seed = params.seeds[0]
+    return [Run(params, task, n, m, seed).hash for n in params.networks for m in params.methods]
 
 
 def _read(params: Params) -> list[Any]:

@@ -1,6 +1,6 @@
 """The regeneration module alone: trained on what it is told, and read on images it has not seen."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -8,6 +8,7 @@ from torch import Tensor
 from dejavu.arms import Arm
 from dejavu.batches import Batches
 from dejavu.checkpoint import best_device
+from dejavu.config import TrainParams
 from dejavu.data.sample import Sample
 from dejavu.data.store import PreparedSplit
 from dejavu.identity import Run
@@ -48,16 +49,26 @@ def train_alone(
     arm, batches = Arm(run, task, device), Batches(pool, run.train, run.seed)
     criterion = arm.criterion
     assert criterion is not None
+
+    def losses() -> Iterator[Tensor]:
+        for step in range(params.steps):
+            sample = batches.draw(step).to(device).sample
+            draws = generator(run.seed, "redaction", step)
+            yield criterion.loss_from_condition(sample.image, condition(sample), draws)
+
+    descend(criterion, losses(), params)
+    return criterion
+
+
+def descend(criterion: RegenerationLoss, losses: Iterable[Tensor], params: TrainParams) -> None:
+    """Take an optimiser step for each loss, clipped and on schedule as in training."""
     optimizer = create_optimizer(criterion, None, params)
-    for step in range(params.steps):
-        sample = batches.draw(step).to(device).sample
-        draws = generator(run.seed, "redaction", step)
+    for step, loss in enumerate(losses):
         optimizer.zero_grad(set_to_none=True)
-        criterion.loss_from_condition(sample.image, condition(sample), draws).backward()
+        loss.backward()
         clip_gradients(criterion, params)
         set_rate(optimizer, learning_rate(step, params))
         optimizer.step()
-    return criterion
 
 
 def held_out(
