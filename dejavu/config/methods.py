@@ -64,7 +64,8 @@ class DejaVuParams(Section):
 
     The condition is the network's own prediction (``live``), the same without gradient
     (``detached``), the ``ground_truth``, or ``zeros``: all but the first leave the network
-    exactly as the baseline has it, probe the regeneration, and prove the pairing. The controls
+    exactly as the baseline has it, probe the regeneration, and prove the pairing (not with shared
+    attention or a cyclic loss, by which a gradient still reaches it). The controls
     are another image's prediction (``deranged``: the gradient goes to the donor) and a 1 x 1
     projection of the network's dense ``features`` to as many channels.
     """
