@@ -6,8 +6,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-IGNORE_INDEX = 255
-"""Label of pixels that are neither trained on nor scored."""
+from dejavu.data.conventions import IGNORE_INDEX as IGNORE_INDEX
 
 IMAGE_MEAN = (0.5, 0.5, 0.5)
 IMAGE_STD = (0.25, 0.25, 0.25)
