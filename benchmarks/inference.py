@@ -12,7 +12,7 @@ from benchmarks.scale import Scale, channels_last
 from benchmarks.timing import interleave, ratio
 from benchmarks.training import BASELINE, Training, dejavu
 from dejavu import RandomBlocks, SharedAttention, SharedAttentionLoss
-from dejavu.data.classes import CLASSES
+from dejavu.data.rooms.classes import CLASSES
 from dejavu.data.sample import IMAGE_MEAN, IMAGE_STD
 from dejavu.models import dense_head
 

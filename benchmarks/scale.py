@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dejavu.data.classes import CLASSES
+from dejavu.data.rooms.classes import CLASSES
 from dejavu.data.sample import IMAGE_MEAN, IMAGE_STD
 from dejavu.models import FeaturePyramid, TorchvisionNetwork
 

@@ -11,7 +11,7 @@ from benchmarks.report import Row, at_most, timed_row
 from benchmarks.scale import Scale, channels_last, describe
 from benchmarks.timing import interleave, ratio
 from dejavu import CyclicLoss, DejaVuLoss, RandomBlocks
-from dejavu.data.classes import CLASSES
+from dejavu.data.rooms.classes import CLASSES
 from dejavu.data.sample import IMAGE_MEAN, IMAGE_STD
 from dejavu.losses import RegenerationLoss
 from dejavu.memory import PeakMemory

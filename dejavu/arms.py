@@ -120,7 +120,7 @@ class Arm:
             "live": lambda: task.condition(output),
             "detached": lambda: task.condition(output.detach()),
             "ground_truth": lambda: task.encode(target),
-            "zeros": lambda: torch.zeros_like(output),
+            "zeros": lambda: torch.zeros_like(task.condition(output)),
             "deranged": lambda: task.condition(output)[derangement(len(output), seed, step)],
         }
         condition = conditions[self._method.dejavu.condition]()

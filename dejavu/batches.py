@@ -1,13 +1,16 @@
-"""What each training step sees: batches of a seed's scenes, with the labels that are used."""
+"""What each training step sees: batches of a seed's images, with the labels that are used."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from dejavu.config import TrainParams
-from dejavu.data.sample import Sample
-from dejavu.data.store import PreparedSplit
+from dejavu.data.sample import Sample, collate
+from dejavu.data.split import Split
+from dejavu.errors import DataError
 from dejavu.seeding import generator
 
 
@@ -27,26 +30,48 @@ class Batch(NamedTuple):
         return Batch(self.sample.to(device), self.scenes)
 
 
-class Batches:
+class Batches(Dataset[Batch]):
     """Batches by step, pure functions of (params, seed, step).
 
     Args:
         split: the training pool.
-        params: subset, batch size, labels, flips.
+        params: subset, batch size, labels, augmentation, flips.
         seed: the run's seed.
 
+    Raises:
+        DataError: the pool has fewer images than the params ask for.
+
     Attributes:
-        subset: the seed's scenes, sorted indices into the pool, without repetition.
+        subset: the seed's images, sorted indices into the pool, without repetition.
         labelled: for each of them, whether its labels are used.
     """
 
-    def __init__(self, split: PreparedSplit, params: TrainParams, seed: int) -> None:
+    def __init__(self, split: Split, params: TrainParams, seed: int) -> None:
         self._split, self._params, self._seed = split, params, seed
+        if problem := params.too_many(len(split)):
+            raise DataError(problem)
+        size = len(split) if params.subset is None else params.subset
         drawn = torch.randperm(len(split), generator=generator(seed, "subset"))
-        self.subset = drawn[: params.subset].sort().values
-        count = params.subset if params.labelled is None else params.labelled
-        order = torch.randperm(params.subset, generator=generator(seed, "labelled"))
+        self.subset = drawn[:size].sort().values
+        count = size if params.labelled is None else params.labelled
+        order = torch.randperm(size, generator=generator(seed, "labelled"))
         self.labelled = order.argsort() < count
+
+    def __getitem__(self, step: int) -> Batch:
+        return self.draw(step)
+
+    def steps(self, first: int, end: int) -> Iterable[Batch]:
+        """Yield the batches of steps ``first`` to ``end`` - 1, prepared by worker processes."""
+        steps = range(first, end)
+        if not self._params.workers:
+            return map(self.draw, steps)
+        return DataLoader(
+            self,
+            batch_size=None,
+            sampler=steps,
+            num_workers=self._params.workers,
+            generator=torch.Generator(),
+        )
 
     def draw(self, step: int) -> Batch:
         """Return a step's batch: each epoch is a permutation; a last partial batch is left out."""
@@ -54,15 +79,34 @@ class Batches:
         epoch, position = divmod(step, len(self.subset) // params.batch_size)
         order = torch.randperm(len(self.subset), generator=generator(seed, "batches", epoch))
         scenes = order[position * params.batch_size :][: params.batch_size]
-        sample = self._hide(self._split.batch(self.subset[scenes]), scenes)
+        sample = self._hide(self._read(self.subset[scenes], step), scenes)
         if params.flip:
             sample = sample.flip(
                 torch.rand(len(scenes), generator=generator(seed, "flip", step)) < 0.5
             )
         return Batch(sample, scenes)
 
+    def _read(self, indices: Tensor, step: int) -> Sample:
+        """Read images, and vary them where the params say so."""
+        recipe = self._params.augmentation
+        if recipe.changes_nothing:
+            return self._split.batch(indices)
+        from dejavu.data.augment import augment  # imports torchvision, which takes a second
+
+        first = step * self._params.batch_size
+        return collate(
+            [
+                augment(
+                    self._split.example(int(index)),
+                    recipe,
+                    generator(self._seed, "augmentation", first + offset),
+                )
+                for offset, index in enumerate(indices)
+            ]
+        )
+
     def _hide(self, sample: Sample, scenes: Tensor) -> Sample:
-        """Hide the labels that are not used: of a scene, the same ones in every epoch."""
+        """Hide the labels that are not used: of an image, the same ones in every epoch."""
         density = self._params.label_density
         if density == 1 and self.labelled.all():
             return sample

@@ -1,6 +1,6 @@
 """A run's networks from its identity: the same for training and for reading a checkpoint."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -13,22 +13,41 @@ from dejavu.features import FeatureTap
 from dejavu.losses import DejaVuLoss, RegenerationLoss
 from dejavu.models import create_model, dense_head
 from dejavu.redaction import Redaction, create_redaction
-from dejavu.tasks import Task
+from dejavu.tasks import Task, create_task
 
 
-def build_network(identity: dict[str, Any], task: Task) -> nn.Module:
-    """Build the network that a run trains and deploys, with freshly drawn weights.
+def build_task(identity: dict[str, Any], palette: Sequence[Sequence[int]]) -> Task:
+    """Build the task of a run for the classes of its data."""
+    return create_task(identity["task"], palette, identity["settings"])
+
+
+def build_network(
+    identity: dict[str, Any], task: Task, pretrained: bool | None = None
+) -> nn.Module:
+    """Build the network that a run trains and deploys, as it is before training.
+
+    Its weights are drawn, or its encoder's are ImageNet's where the run says so; with
+    ``pretrained=False`` they are drawn in any case, for who will load others.
 
     The base network draws first from torch's global generator: with and without shared attention
     around it, it starts from the same weights.
     """
-    network = create_model(NetworkParams(**identity["network"]), task.channels)
+    changes = {} if pretrained is None else {"pretrained": pretrained}
+    params = NetworkParams(**identity["network"] | changes)
+    network = create_model(params, task.channels)
     settings = identity["method"]["attention"]
     if settings is None:
         return network
     sizes = dict(settings)
     redaction = build_redaction(sizes.pop("redaction"))
-    return SharedAttention(network, dense_head(network), task.channels, redaction, **sizes)
+    return SharedAttention(
+        network,
+        dense_head(network),
+        task.channels,
+        redaction,
+        condition_channels=task.condition_channels,
+        **sizes,
+    )
 
 
 def build_criterion(
@@ -54,11 +73,11 @@ def build_criterion(
     condition: Callable[[Tensor], Tensor] = task.condition
     if settings["condition"] == "features":
         tap = FeatureTap(network, dense_head(network))
-        condition = nn.Conv2d(tap.channels, task.channels, 1)
+        condition = nn.Conv2d(tap.channels, task.condition_channels, 1)
         tap.remove()
     try:
         return DejaVuLoss(
-            channels=task.channels,
+            channels=task.condition_channels,
             redaction=build_redaction(settings["redaction"]),
             condition=condition,
             image_channels=len(IMAGE_MEAN),

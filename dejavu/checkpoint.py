@@ -7,7 +7,7 @@ network reads the plain names alone.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,31 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from dejavu.build import build_criterion, build_network
+from dejavu.build import build_criterion, build_network, build_task
 from dejavu.errors import CheckpointError
 from dejavu.files import whole_file
 from dejavu.losses import RegenerationLoss
-from dejavu.tasks import TASKS, Task
+from dejavu.tasks import Task
 
 _CRITERION = "criterion."
 _METADATA = "dejavu"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a run was made from; it is stored with its weights.
+
+    Attributes:
+        run: hash of the run.
+        identity: the fields that made the run (see `dejavu.identity`).
+        palette: one RGB colour (0 to 255) per class of the data.
+        data: SHA-256 of the training split's file.
+    """
+
+    run: str
+    identity: dict[str, Any]
+    palette: Sequence[Sequence[int]]
+    data: str
 
 
 @dataclass(frozen=True)
@@ -31,42 +48,37 @@ class Checkpoint:
     """A finished run.
 
     Attributes:
-        run: hash of the run.
-        identity: the fields that made the run (see `dejavu.identity`).
-        palette: one RGB colour (0 to 255) per class of the data.
+        provenance: what it was made from.
         task: the task, with that palette.
         model: the base network with its trained weights, in evaluation mode.
         criterion: the trained DejaVu loss, or None for a run without one.
     """
 
-    run: str
-    identity: dict[str, Any]
-    palette: Sequence[Sequence[int]]
+    provenance: Provenance
     task: Task
     model: nn.Module
     criterion: RegenerationLoss | None
 
 
 def save_checkpoint(
-    path: Path,
-    run: str,
-    identity: dict[str, Any],
-    palette: Sequence[Sequence[int]],
-    model: nn.Module,
-    criterion: nn.Module | None,
+    path: Path, provenance: Provenance, model: nn.Module, criterion: nn.Module | None
 ) -> None:
     """Write a finished run's weights to ``path``, whole or not at all."""
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     for name, tensor in criterion.state_dict().items() if criterion else ():
         tensors[_CRITERION + name] = tensor.contiguous()
     # One key alone: safetensors writes several in an order that changes from file to file.
-    metadata = {_METADATA: json.dumps({"run": run, "identity": identity, "palette": palette})}
+    metadata = {_METADATA: json.dumps(asdict(provenance))}
     with whole_file(path) as temporary:
         save_file(tensors, temporary, metadata)
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
+def load_checkpoint(path: Path, criterion: bool = True) -> Checkpoint:
     """Rebuild a finished run's networks from its file.
+
+    Args:
+        path: the file.
+        criterion: whether to rebuild the DejaVu loss, too, which may need weights of its own.
 
     Raises:
         CheckpointError: the file is missing, truncated, or was not written by this project.
@@ -74,21 +86,26 @@ def load_checkpoint(path: Path) -> Checkpoint:
     tensors, metadata = _read(path)
     if _METADATA not in metadata:
         raise CheckpointError(f"{path}: has no metadata of ours: not a checkpoint of this project")
-    trained = json.loads(metadata[_METADATA])
-    identity, palette = trained["identity"], trained["palette"]
-    task = TASKS[identity["task"]](palette)
-    model = build_network(identity, task)
-    criterion = build_criterion(identity, task, model)
+    try:
+        provenance = Provenance(**json.loads(metadata[_METADATA]))
+        identity = provenance.identity
+        task = build_task(identity, provenance.palette)
+        model = build_network(identity, task, pretrained=False)
+        loss = build_criterion(identity, task, model) if criterion else None
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: was written by another version of this project ({error!r}); train it again"
+        ) from None
     own = {k: v for k, v in tensors.items() if k.startswith(_CRITERION)}
     try:
         model.load_state_dict({k: v for k, v in tensors.items() if k not in own})
-        if criterion:
-            criterion.load_state_dict({k.removeprefix(_CRITERION): v for k, v in own.items()})
+        if loss:
+            loss.load_state_dict({k.removeprefix(_CRITERION): v for k, v in own.items()})
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{path}: its weights do not fit its own params: {reason}") from None
     model.eval()
-    return Checkpoint(trained["run"], identity, palette, task, model, criterion)
+    return Checkpoint(provenance, task, model, loss)
 
 
 def load_model(path: str | Path) -> nn.Module:
@@ -103,7 +120,7 @@ def load_model(path: str | Path) -> nn.Module:
     Raises:
         CheckpointError: the file is missing, truncated, or was not written by this project.
     """
-    return load_checkpoint(Path(path)).model
+    return load_checkpoint(Path(path), criterion=False).model
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

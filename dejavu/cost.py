@@ -18,13 +18,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dejavu.arms import Arm
 from dejavu.batches import Batches
+from dejavu.build import build_task
 from dejavu.checkpoint import best_device
-from dejavu.data.store import PreparedSplit
+from dejavu.data.opening import open_split
 from dejavu.files import write_text
 from dejavu.identity import Run
 from dejavu.layout import Layout
 from dejavu.memory import PeakMemory
-from dejavu.tasks import TASKS
 from dejavu.training import create_optimizer, training_step
 
 _WARM_UP = 3
@@ -36,9 +36,9 @@ class Stepper:
     def __init__(self, run: Run, data: Path, text_pair: Path) -> None:
         self.run = run
         self.device = best_device()
-        pool = PreparedSplit(data, "train")
+        pool = open_split(data, "train", [run.task])
         batches = Batches(pool, run.train, run.seed)
-        self.arm = Arm(run, TASKS[run.task](pool.manifest.palette), self.device)
+        self.arm = Arm(run, build_task(run.identity(), pool.manifest.palette), self.device)
         self.arm.supervise([pool.caption(i) for i in batches.subset.tolist()], text_pair)
         self.optimizer = create_optimizer(self.arm.model, self.arm.criterion, run.train)
         self.batch = batches.draw(0).to(self.device)
@@ -86,6 +86,7 @@ def measure_costs(layout: Layout, task: str) -> list[dict[str, Any]]:
         for method, stepper in steppers.items():
             ratios = [a / b for a, b in zip(seconds[method], seconds[reference], strict=True)]
             deployed = _parameters(stepper.arm.model)
+            size = [*stepper.batch.sample.image.shape[-2:]]
             rows.append(
                 {
                     "task": task,
@@ -100,12 +101,11 @@ def measure_costs(layout: Layout, task: str) -> list[dict[str, Any]]:
                     "flops": _flops(stepper),
                 }
             )
-    rooms = params.data.rooms
     result = {
         "rows": rows,
         "device": best_device().type,
         "batch_size": params.train.batch_size,
-        "image_size": [rooms.height, rooms.width],
+        "image_size": size,
         "rounds": params.cost.rounds,
     }
     write_text(layout.cost(task), json.dumps(result, indent=1) + "\n")

@@ -1,7 +1,7 @@
 """A checkpoint and a split in, one metrics file that names its protocol out."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from dejavu.checkpoint import Checkpoint, best_device, load_checkpoint
+from dejavu.config import EvaluationParams
+from dejavu.data.manifest import Manifest
+from dejavu.data.opening import open_split
 from dejavu.data.sample import Sample
-from dejavu.data.store import PreparedSplit
+from dejavu.data.split import Split
 from dejavu.errors import CheckpointError
 from dejavu.files import write_text
 from dejavu.identity import Run
+from dejavu.inference import infer
+from dejavu.metrics import Metric
 from dejavu.tasks import Task
 
 
@@ -33,16 +38,23 @@ def evaluate(run: Run, checkpoint: Path, data: Path, output: Path) -> dict[str, 
         CheckpointError: the checkpoint is missing, damaged, or of other params or code.
         DataError: the data is missing or damaged.
     """
-    trained = load_run(run, checkpoint)
     protocol = run.params.evaluation
-    scenes = PreparedSplit(data, protocol.split)
+    scenes = open_split(data, protocol.split, [run.task])
+    trained = load_run(run, checkpoint, scenes.manifest)
     scenes.verify()
     torch.set_num_threads(run.params.train.threads)
     metrics = trained.task.metrics(protocol)
-    for sample, prediction in predictions(trained.model, trained.task, scenes, protocol.batch_size):
+    for _, sample, prediction in predictions(trained.model, trained.task, scenes, protocol):
         for metric in metrics:
             metric.update(prediction, trained.task.target(sample))
+    result = describe(run, scenes, trained.task, metrics) | {"checkpoint": str(checkpoint)}
+    write_text(output, json.dumps(result, indent=1) + "\n")
+    return result
 
+
+def describe(run: Run, scenes: Split, task: Task, metrics: Sequence[Metric]) -> dict[str, Any]:
+    """Say what was scored and how, with the numbers: the content of a metrics file."""
+    protocol = run.params.evaluation
     values = [
         {
             "name": spec.name,
@@ -53,9 +65,9 @@ def evaluate(run: Run, checkpoint: Path, data: Path, output: Path) -> dict[str, 
         for metric in metrics
         for spec in metric.specs
     ]
-    result = {
+    return {
         "study": run.params.study,
-        "dataset": run.params.data.name,
+        "dataset": scenes.manifest.name,
         "task": run.task,
         "network": run.network,
         "method": run.method,
@@ -63,39 +75,44 @@ def evaluate(run: Run, checkpoint: Path, data: Path, output: Path) -> dict[str, 
         "split": protocol.split,
         "images": len(scenes),
         "run": run.hash,
-        "checkpoint": str(checkpoint),
-        "protocol": protocol.model_dump(exclude={"split", "batch_size"}),
-        "primary": trained.task.primary,
-        "boundary": trained.task.boundary,
+        "protocol": {
+            "truth": scenes.manifest.truth[run.task],
+            **protocol.protocol(run.task),
+        },
+        "notes": [*scenes.manifest.notes],
+        "primary": task.primary,
+        "boundary": task.boundary,
         "metrics": values,
     }
-    write_text(output, json.dumps(result, indent=1) + "\n")
-    return result
 
 
-def load_run(run: Run, path: Path) -> Checkpoint:
-    """Load a checkpoint and make sure that it is of ``run``.
+def load_run(run: Run, path: Path, manifest: Manifest) -> Checkpoint:
+    """Load a checkpoint and make sure that it is of ``run``, trained on this data.
 
     Raises:
-        CheckpointError: it is damaged, or was trained with other params or other code.
+        CheckpointError: it is damaged, or was trained with other params, code or data.
     """
     checkpoint = load_checkpoint(path)
-    if checkpoint.run != run.hash:
-        different = [k for k, v in run.identity().items() if checkpoint.identity.get(k) != v]
+    made = checkpoint.provenance
+    different = [k for k, v in run.identity().items() if made.identity.get(k) != v]
+    if made.data != manifest.splits["train"].sha256:
+        different.append("images")
+    if made.run != run.hash or different:
         raise CheckpointError(
-            f"{path}: is of run {checkpoint.run}, not {run.hash}: trained with other "
+            f"{path}: is of run {made.run}, not {run.hash}: trained with other "
             f"{', '.join(different) or 'code'}; train it again (`snakemake` does)"
         )
     return checkpoint
 
 
 def predictions(
-    model: nn.Module, task: Task, scenes: PreparedSplit, batch_size: int
-) -> Iterator[tuple[Sample, Tensor]]:
-    """Yield (batch, prediction) over a whole split in order, both on the CPU."""
+    model: nn.Module, task: Task, scenes: Split, protocol: EvaluationParams
+) -> Iterator[tuple[range, Sample, Tensor]]:
+    """Yield (positions, batch, prediction) over a whole split in order, on the CPU."""
     device = best_device()
     model = model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     with torch.inference_mode():
-        for start in range(0, len(scenes), batch_size):
-            sample = scenes.batch(range(start, min(start + batch_size, len(scenes))))
-            yield sample, task.predict(model(sample.image.to(device))).cpu()
+        for indices in scenes.batches(protocol.batch_size):
+            sample = scenes.batch(indices)
+            prediction = infer(model, task, sample.image.to(device), protocol)
+            yield indices, sample, prediction.cpu()

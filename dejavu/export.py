@@ -1,6 +1,6 @@
 """What is deployed: a trained run without what only training needed."""
 
-import json
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -25,11 +25,11 @@ def strip(checkpoint: Path, output: Path) -> None:
     Raises:
         CheckpointError: the checkpoint is missing, damaged or foreign.
     """
-    trained = load_checkpoint(checkpoint)
-    identity = json.loads(json.dumps(trained.identity))
-    identity["method"]["dejavu"] = None
-    palette = trained.palette
-    save_checkpoint(output, trained.run, identity, palette, trained.model, None)
+    trained = load_checkpoint(checkpoint, criterion=False)
+    identity = trained.provenance.identity
+    method = identity["method"] | {"dejavu": None}
+    provenance = replace(trained.provenance, identity=identity | {"method": method})
+    save_checkpoint(output, provenance, trained.model, None)
 
 
 def export_onnx(checkpoint: Path, output: Path, height: int, width: int) -> None:
@@ -45,7 +45,7 @@ def export_onnx(checkpoint: Path, output: Path, height: int, width: int) -> None
         CheckpointError: the checkpoint is missing, damaged or foreign.
         DejaVuError: the exporter is not installed, or the network has shared attention.
     """
-    model = load_checkpoint(checkpoint).model
+    model = load_checkpoint(checkpoint, criterion=False).model
     if isinstance(model, SharedAttention):
         raise DejaVuError(
             f"{checkpoint}: has shared attention, which redacts its image at inference too; a "

@@ -26,10 +26,10 @@ from torch import Generator, Tensor
 
 from dejavu.build import build_redaction
 from dejavu.config import RedactionParams, TrainParams
-from dejavu.data.classes import PALETTE
 from dejavu.data.rooms import render_scene
+from dejavu.data.rooms.classes import PALETTE
+from dejavu.data.rooms.scenes import RoomsSpec
 from dejavu.data.sample import denormalise, normalise
-from dejavu.data.scenes import RoomsSpec
 from dejavu.gap import redaction_label
 from dejavu.losses import DejaVuLoss, Regeneration
 from dejavu.oracle import descend
@@ -245,7 +245,7 @@ def train_crm(scenes: Scenes, redaction: RedactionParams, train: TrainParams) ->
     with torch.random.fork_rng():
         torch.manual_seed(fold(0, "gallery criterion"))
         removes = build_redaction(redaction.model_dump())
-        criterion = DejaVuLoss(scenes.task.channels, removes, region="all")
+        criterion = DejaVuLoss(scenes.task.condition_channels, removes, region="all")
 
     def losses() -> Iterator[Tensor]:
         for step in range(train.steps):

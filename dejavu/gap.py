@@ -8,14 +8,13 @@ tells as much as the prediction does, and no gain is possible.
 import json
 from typing import Any
 
-from dejavu.build import build_redaction
+from dejavu.build import build_redaction, build_task
 from dejavu.config import CRMParams, DejaVuParams, MethodParams, Params, RedactionParams
-from dejavu.data.store import PreparedSplit
+from dejavu.data.opening import open_split
 from dejavu.files import write_text
 from dejavu.identity import Run
 from dejavu.layout import Layout
 from dejavu.oracle import ground_truth, held_out, train_alone, zeros
-from dejavu.tasks import TASKS
 from dejavu.training import prepare_torch
 
 
@@ -31,18 +30,17 @@ def measure_gaps(layout: Layout, task_name: str) -> list[dict[str, Any]]:
     """
     params = layout.params
     prepare_torch(params.train)
-    pool, val = PreparedSplit(layout.data, "train"), PreparedSplit(layout.data, "val")
+    pool, val = (open_split(layout.data, split, [task_name]) for split in ("train", "val"))
     pool.verify()
     val.verify()
-    task = TASKS[task_name](pool.manifest.palette)
-    batch_size = params.evaluation.batch_size
     rows: list[dict[str, Any]] = []
     for method, redaction, crm in _entries(params):
         run = _short_run(params, task_name, redaction, crm)
+        task = build_task(run.identity(), pool.manifest.palette)
         losses = {}
         for name, condition in (("zeros", zeros(task)), ("ground_truth", ground_truth(task))):
             trained = train_alone(run, task, condition, pool)
-            losses[name] = held_out(trained, condition, val, batch_size)
+            losses[name] = held_out(trained, condition, val, params)
         rows.append(
             {
                 "task": task_name,

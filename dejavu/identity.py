@@ -59,10 +59,11 @@ class Run:
     def identity(self) -> dict[str, Any]:
         """Return every field that changes the run's result."""
         return {
-            "data": self.params.data.model_dump(),
-            "train": self.train.model_dump(exclude={"checkpoint_every"}),
+            "data": self.params.data.identity(),
+            "train": self.train.model_dump(mode="json", exclude={"checkpoint_every", "workers"}),
             "task": self.task,
-            "network": self.params.networks[self.network].model_dump(),
+            "settings": getattr(self.params, self.task).model_dump(mode="json"),
+            "network": self.params.networks[self.network].model_dump(mode="json"),
             "method": self._method(),
             "seed": self.seed,
         }
@@ -70,7 +71,7 @@ class Run:
     def _method(self) -> dict[str, Any]:
         """Return the method's fields, with each weight by task reduced to this task's."""
         method = self.params.methods[self.method]
-        fields = method.model_dump(exclude={"steps_factor"})
+        fields = method.model_dump(mode="json", exclude={"steps_factor"})
         if not method.boundary_weight:
             del fields["boundary_width"]
         dejavu = fields["dejavu"]
@@ -95,13 +96,16 @@ class Run:
 
 
 def data_modules(params: Params) -> list[str]:
-    """Name the modules, below the package, that make the study's data."""
-    return [f"data.{params.data.name}"]
+    """Name the modules, below the package, that make the study's data, or read it in place."""
+    name = params.data.name
+    return [f"data.{name}"] if params.data.is_rooms else [f"data.sets.{name}", "data.check"]
 
 
 def data_hash(params: Params) -> str:
-    """Hash of what makes the study's prepared data."""
-    return digest(params.data.model_dump(), *data_modules(params))
+    """Hash of what makes the study's prepared data, or checks what is read in place."""
+    # Of data that is read in place, the tasks say what is read at all.
+    fields = [params.data.identity(), None if params.data.is_rooms else params.tasks]
+    return digest(fields, *data_modules(params))
 
 
 def text_pair_hash(params: Params) -> str:

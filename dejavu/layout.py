@@ -22,6 +22,19 @@ class Layout:
         """Folder of the prepared data."""
         return Path("data") / self.params.study
 
+    def split(self, name: str) -> Path:
+        """A split's file: its scenes, or the index of images that are read in place."""
+        return self.data / f"{name}.{'npy' if self.params.data.is_rooms else 'csv'}"
+
+    @property
+    def splits(self) -> list[Path]:
+        """The files of all splits."""
+        return [self.split(name) for name in ("train", "val", "test")]
+
+    def cache(self, split: str) -> Path:
+        """What the decoded cache of a split holds; its images are beside it."""
+        return self.data / "cache" / f"{split}.json"
+
     @property
     def results(self) -> Path:
         """Folder of all results."""

@@ -6,7 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dejavu.config import NetworkParams
+from dejavu.config.networks import NetworkParams
+from dejavu.encoder_networks import EncoderDecoder
+from dejavu.errors import ParamsError
+from dejavu.mask2former import Mask2Former
 from dejavu.torchvision_import import import_torchvision
 
 
@@ -91,6 +94,15 @@ class TorchvisionNetwork(nn.Module):
 def create_model(params: NetworkParams, channels: int) -> nn.Module:
     """Build a network with freshly drawn weights from torch's global generator.
 
+    With ``pretrained``, its encoder's weights are then replaced by ImageNet's, which draws nothing
+    more.
+
+    Raises:
+        ParamsError: the encoder is unknown, or does not go with the architecture.
+        CheckpointError: ImageNet weights are asked for, and missing or unfit.
+        ValueError: channels are impossible.
+        ImportError: a library that the network needs is not installed.
+
     Example:
         >>> model = create_model(NetworkParams(architecture="feature_pyramid"), channels=3)
         >>> model(torch.zeros(1, 3, 64, 64)).shape
@@ -98,12 +110,27 @@ def create_model(params: NetworkParams, channels: int) -> nn.Module:
     """
     if params.architecture in OWN_NETWORKS:
         return OWN_NETWORKS[params.architecture](channels, params.width)
+    if params.architecture == "mask2former":
+        return Mask2Former(params, channels)
+    if params.encoder:
+        return EncoderDecoder(params, channels)
     return TorchvisionNetwork(params.architecture, channels)
 
 
 def dense_head(network: nn.Module) -> str:
-    """Return the path of the convolution that turns a network's dense features into its output."""
-    return str(network.dense_head)
+    """Return the path of the convolution that turns a network's dense features into its output.
+
+    Raises:
+        ParamsError: the network has none.
+    """
+    path = getattr(network, "dense_head", None)
+    if path is None:
+        raise ParamsError(
+            f"{type(network).__name__} has no convolution that turns dense features into its "
+            "output: shared attention and the condition 'features' cannot be used with it; choose "
+            "another architecture or method"
+        )
+    return str(path)
 
 
 OWN_NETWORKS: dict[str, Callable[[int, int], nn.Module]] = {"feature_pyramid": FeaturePyramid}

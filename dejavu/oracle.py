@@ -8,9 +8,9 @@ from torch import Tensor
 from dejavu.arms import Arm
 from dejavu.batches import Batches
 from dejavu.checkpoint import best_device
-from dejavu.config import TrainParams
+from dejavu.config import Params, TrainParams
 from dejavu.data.sample import Sample
-from dejavu.data.store import PreparedSplit
+from dejavu.data.split import Split
 from dejavu.identity import Run
 from dejavu.losses import RegenerationLoss
 from dejavu.seeding import generator
@@ -31,9 +31,7 @@ def ground_truth(task: Task) -> Condition:
     return lambda sample: task.encode(task.target(sample))
 
 
-def train_alone(
-    run: Run, task: Task, condition: Condition, pool: PreparedSplit
-) -> RegenerationLoss:
+def train_alone(run: Run, task: Task, condition: Condition, pool: Split) -> RegenerationLoss:
     """Train the CRM of a run without the network, on the run's own batches and redactions.
 
     It comes out byte for byte as it would beside the network with that condition: no gradient of
@@ -72,15 +70,18 @@ def descend(criterion: RegenerationLoss, losses: Iterable[Tensor], params: Train
 
 
 def held_out(
-    criterion: RegenerationLoss, condition: Condition, split: PreparedSplit, batch_size: int
+    criterion: RegenerationLoss, condition: Condition, split: Split, params: Params
 ) -> float:
-    """L_DV, unweighted, over a whole split; each batch has redaction draws of its own."""
-    device = best_device()
+    """L_DV, unweighted, over a whole split; each batch has redaction draws of its own.
+
+    Images are read as the params crop them for training, but about their centre.
+    """
+    device, batch_size = best_device(), params.evaluation.batch_size
     total = 0.0
     with torch.inference_mode():
         for start in range(0, len(split), batch_size):
             indices = range(start, min(start + batch_size, len(split)))
-            sample = split.batch(indices).to(device)
+            sample = split.batch(indices, params.train.augmentation.crop).to(device)
             draws = generator(0, "held out", start)
             made = criterion.regenerate_from_condition(sample.image, condition(sample), draws)
             total += criterion.distance(made, sample.image).item() * len(indices)

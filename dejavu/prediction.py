@@ -27,7 +27,7 @@ def predict_image(checkpoint: Path, image: Path, output: Path) -> tuple[Path, Pa
         CheckpointError: the checkpoint is missing or damaged.
         DataError: the image is missing or is none.
     """
-    trained = load_checkpoint(checkpoint)
+    trained = load_checkpoint(checkpoint, criterion=False)
     try:
         rgb = np.array(Image.open(image).convert("RGB"))
     except FileNotFoundError:

@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from dejavu.checkpoint import Checkpoint, best_device, load_checkpoint
+from dejavu.config import Params
+from dejavu.data.opening import open_split
 from dejavu.data.sample import Sample
-from dejavu.data.store import PreparedSplit
+from dejavu.data.split import Split
 from dejavu.evaluation import load_run
 from dejavu.files import write_text
 from dejavu.gap import redaction_label
@@ -42,13 +44,10 @@ def measure_probes(layout: Layout, task_name: str, store: Path) -> list[dict[str
     """
     params = layout.params
     prepare_torch(params.train)
-    pool, val = PreparedSplit(layout.data, "train"), PreparedSplit(layout.data, "val")
+    pool, val = (open_split(layout.data, split, [task_name]) for split in ("train", "val"))
     pool.verify()
     val.verify()
-    rows = [
-        _probe(run, layout, store, pool, val, params.evaluation.batch_size)
-        for run in layout.probed(task_name)
-    ]
+    rows = [_probe(run, layout, store, pool, val) for run in layout.probed(task_name)]
     result = {
         "study": params.study,
         "split": "val",
@@ -60,35 +59,34 @@ def measure_probes(layout: Layout, task_name: str, store: Path) -> list[dict[str
     return rows
 
 
-def _probe(
-    run: Run, layout: Layout, store: Path, pool: PreparedSplit, val: PreparedSplit, batch_size: int
-) -> dict[str, Any]:
+def _probe(run: Run, layout: Layout, store: Path, pool: Split, val: Split) -> dict[str, Any]:
     """Measure one method's row."""
-    method = run.params.methods[run.method]
+    params = run.params
+    method = params.methods[run.method]
     assert method.dejavu is not None
-    live = load_run(run, layout.checkpoint(run))
+    live = load_run(run, layout.checkpoint(run), pool.manifest)
     row: dict[str, Any] = {"task": run.task, "network": run.network, "method": run.method}
     row["redaction"] = redaction_label(method.dejavu.redaction)
     for name, told in (("zeros", zeros(live.task)), ("ground_truth", ground_truth(live.task))):
         other = _with_condition(run, name)
         if method.attention:  # it cannot be trained apart from its network
             trained = _finished(other, layout.data, store)
-            row[name] = _read(trained, told, val, batch_size)
+            row[name] = _read(trained, told, val, params)
         else:
-            row[name] = held_out(train_alone(other, live.task, told, pool), told, val, batch_size)
+            row[name] = held_out(train_alone(other, live.task, told, pool), told, val, params)
     detached = _finished(_with_condition(run, "detached"), layout.data, store)
     for name, trained in (("live", live), ("detached", detached)):
-        row[name] = _read(trained, None, val, batch_size)
-    hard = live.task.harden(torch.zeros(1, live.task.channels, 1, 1)) is not None
-    row["argmax"] = _read(live, None, val, batch_size, hard=True) if hard else None
+        row[name] = _read(trained, None, val, params)
+    hard = live.task.harden(torch.zeros(1, live.task.condition_channels, 1, 1)) is not None
+    row["argmax"] = _read(live, None, val, params, hard=True) if hard else None
     return row
 
 
 def _read(
     trained: Checkpoint,
     told: Condition | None,
-    val: PreparedSplit,
-    batch_size: int,
+    val: Split,
+    params: Params,
     hard: bool = False,
 ) -> float:
     """L_DV of a trained run on val, told something or (None) its network's own prediction."""
@@ -103,7 +101,7 @@ def _read(
         return soft if hardened is None else hardened
 
     assert trained.criterion is not None
-    return held_out(trained.criterion.to(best_device()), condition, val, batch_size)
+    return held_out(trained.criterion.to(best_device()), condition, val, params)
 
 
 def _with_condition(run: Run, condition: str) -> Run:

@@ -6,8 +6,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dejavu.checkpoint import Checkpoint
+from dejavu.data.manifest import Manifest
+from dejavu.data.opening import open_split
 from dejavu.data.sample import Sample, denormalise
-from dejavu.data.store import PreparedSplit
 from dejavu.evaluation import load_run
 from dejavu.identity import Run
 from dejavu.layout import Layout
@@ -31,10 +32,11 @@ def qualitative_rows(layout: Layout, task: str) -> list[QualitativeRow]:
         reference, prediction of the method, ground truth, and both errors.
     """
     params = layout.params
-    scenes = PreparedSplit(layout.data, params.evaluation.split)
-    sample = scenes.batch(range(min(params.report.scenes, len(scenes))))
+    scenes = open_split(layout.data, params.evaluation.split, [task])
+    first = range(min(params.report.scenes, len(scenes)))
+    sample = scenes.batch(first, params.train.augmentation.crop)
     name = params.report.reference
-    reference = _load(layout, task, name)
+    reference = _load(layout, task, name, scenes.manifest)
     treated = [
         label
         for label, method in params.methods.items()
@@ -44,7 +46,7 @@ def qualitative_rows(layout: Layout, task: str) -> list[QualitativeRow]:
     for label in treated or [name]:
         with torch.inference_mode():
             columns = (
-                _columns(sample, name, reference, _load(layout, task, label))
+                _columns(sample, name, reference, _load(layout, task, label, scenes.manifest))
                 if treated
                 else _reference_columns(sample, name, reference)
             )
@@ -55,10 +57,10 @@ def qualitative_rows(layout: Layout, task: str) -> list[QualitativeRow]:
     return rows
 
 
-def _load(layout: Layout, task: str, method: str) -> Checkpoint:
+def _load(layout: Layout, task: str, method: str, manifest: Manifest) -> Checkpoint:
     network, seed = next(iter(layout.params.networks)), layout.params.seeds[0]
     run = Run(layout.params, task, network, method, seed)
-    return load_run(run, layout.checkpoint(run))
+    return load_run(run, layout.checkpoint(run), manifest)
 
 
 def _columns(

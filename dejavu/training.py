@@ -12,14 +12,15 @@ from torch import nn
 
 from dejavu.arms import Arm
 from dejavu.batches import Batch, Batches
-from dejavu.checkpoint import best_device, save_checkpoint
+from dejavu.build import build_task
+from dejavu.checkpoint import Provenance, best_device, save_checkpoint
 from dejavu.config import TrainParams
-from dejavu.data.store import PreparedSplit
-from dejavu.errors import CheckpointError, DejaVuError
+from dejavu.data.opening import open_split
+from dejavu.data.split import Split
+from dejavu.errors import CheckpointError, DejaVuError, ParamsError
 from dejavu.files import copy_file, locked, whole_file
 from dejavu.identity import Run
 from dejavu.progress import Progress, silent
-from dejavu.tasks import TASKS
 
 
 def train(
@@ -48,24 +49,33 @@ def train(
         DataError: the data is missing or damaged.
         CheckpointError: the resume state cannot be read.
     """
-    PreparedSplit(data, "train").verify()
-    work = store / run.hash
+    scenes = open_split(data, "train", [run.task])
+    scenes.verify()
+    work = work_folder(store, run, scenes)
     with locked(work):
         finished = (work / "model.safetensors").exists()
         if not finished:
-            _fit(run, data, work, progress, text_pair)
+            _fit(run, scenes, work, progress, text_pair)
         copy_file(work / "log.jsonl", output.with_suffix(".jsonl"))
         copy_file(work / "model.safetensors", output)
     return not finished
 
 
-def _fit(run: Run, data: Path, work: Path, progress: Progress, text_pair: Path | None) -> None:
+def work_folder(store: Path, run: Run, scenes: Split) -> Path:
+    """Name the folder of a run in the store.
+
+    On other images it is another run, though the same params found them.
+    """
+    return store / f"{run.hash}-{scenes.record.sha256[:8]}"
+
+
+def _fit(run: Run, scenes: Split, work: Path, progress: Progress, text_pair: Path | None) -> None:
     # ---- deterministic arithmetic, data, networks -------------------------------------------
     params, device = run.train, best_device()
     prepare_torch(params)
-    scenes = PreparedSplit(data, "train")
     batches = Batches(scenes, params, run.seed)
-    arm = Arm(run, TASKS[run.task](scenes.manifest.palette), device)
+    palette = scenes.manifest.palette
+    arm = Arm(run, build_task(run.identity(), palette), device)
     arm.supervise([scenes.caption(i) for i in batches.subset.tolist()], text_pair)
     optimizer = create_optimizer(arm.model, arm.criterion, params)
 
@@ -82,16 +92,14 @@ def _fit(run: Run, data: Path, work: Path, progress: Progress, text_pair: Path |
     os.truncate(log_file, state.get("log_bytes", 0))
 
     with log_file.open("a", encoding="utf-8") as log:
-        for step in range(first, params.steps):
-            started = time.perf_counter()
-
+        started = time.perf_counter()
+        for step, batch in enumerate(batches.steps(first, params.steps), start=first):
             # ---- one step -------------------------------------------------------------------
-            batch = batches.draw(step).to(device)
             rate = learning_rate(step, params)
-            losses = training_step(run, arm, optimizer, batch, step, rate)
+            losses = training_step(run, arm, optimizer, batch.to(device), step, rate)
 
             # ---- log, resume state ----------------------------------------------------------
-            seconds += time.perf_counter() - started
+            seconds, started = seconds + time.perf_counter() - started, time.perf_counter()
             progress(step + 1, params.steps, f"loss {losses['task_loss']:.3f}")
             if step % params.log_every == 0 or step + 1 == params.steps:
                 line = {"step": step, "seconds": round(seconds, 3), "learning_rate": rate, **losses}
@@ -111,9 +119,8 @@ def _fit(run: Run, data: Path, work: Path, progress: Progress, text_pair: Path |
                     torch.save(state, temporary)
 
     # ---- the finished run -------------------------------------------------------------------
-    palette = scenes.manifest.palette
-    path = work / "model.safetensors"
-    save_checkpoint(path, run.hash, run.identity(), palette, arm.model.cpu(), arm.criterion)
+    made_from = Provenance(run.hash, run.identity(), palette, scenes.record.sha256)
+    save_checkpoint(work / "model.safetensors", made_from, arm.model.cpu(), arm.criterion)
     state_file.unlink(missing_ok=True)
 
 
@@ -156,19 +163,38 @@ def clip_gradients(module: nn.Module, params: TrainParams) -> float:
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of every parameter."""
+    """Set the learning rate of every group, by its own factor."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("rate_factor", 1)
 
 
 def create_optimizer(
     model: nn.Module, criterion: nn.Module | None, params: TrainParams
 ) -> torch.optim.Optimizer:
-    """AdamW over the base network and, as a group of its own, the CRM."""
-    groups: list[dict[str, Any]] = [{"params": list(model.parameters())}]
+    """Optimiser of the base network and, as a group of its own, the CRM."""
+    groups = _network_groups(model, params.head_rate)
     if criterion:
         groups.append({"params": list(criterion.parameters())})
-    return torch.optim.AdamW(groups, lr=params.learning_rate, weight_decay=params.weight_decay)
+    rate, decay = params.learning_rate, params.weight_decay
+    if params.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=rate, momentum=params.momentum, weight_decay=decay)
+    kind = torch.optim.AdamW if params.optimizer == "adamw" else torch.optim.Adam
+    return kind(groups, lr=rate, weight_decay=decay)
+
+
+def _network_groups(model: nn.Module, head_rate: float) -> list[dict[str, Any]]:
+    """One group; or two, where a network has an encoder and all else learns at another rate."""
+    if head_rate == 1:
+        return [{"params": list(model.parameters())}]
+    named = [*model.named_parameters()]
+    encoder = [p for name, p in named if "encoder." in f".{name}"]
+    others = [p for name, p in named if "encoder." not in f".{name}"]
+    if not encoder:
+        raise ParamsError(
+            "train.head_rate: the network has no encoder that could learn at another rate; "
+            "leave it at 1"
+        )
+    return [{"params": encoder}, {"params": others, "rate_factor": head_rate}]
 
 
 def learning_rate(step: int, params: TrainParams) -> float:
@@ -176,11 +202,15 @@ def learning_rate(step: int, params: TrainParams) -> float:
 
     ``one_cycle`` (Smith and Topin, 2018, as in torch's OneCycleLR with cosine annealing): from
     1/25 of the peak up to it during the first 30 % of the steps, then down to 1/250,000 of it.
-    ``poly`` (as in Chen et al., 2017): peak * (1 - step / steps) ** 0.9.
+    ``poly`` (as in Chen et al., 2017): peak * (1 - step / steps) ** power, during the warm-up
+    times a factor that rises linearly from 1/1000 to 1.
     """
     peak = params.learning_rate
     if params.schedule == "poly":
-        return peak * math.pow(1 - step / params.steps, 0.9)
+        decayed = peak * math.pow(1 - step / params.steps, params.power)
+        if step >= params.warmup:
+            return decayed
+        return decayed * (1e-3 + (1 - 1e-3) * step / params.warmup)
     turn, last = 0.3 * params.steps - 1, params.steps - 1
     if step <= turn:
         return _cosine(peak / 25, peak, step / turn)

@@ -37,7 +37,7 @@ def params() -> Params:
 @pytest.fixture(scope="session")
 def data(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from dejavu.data.rooms import prepare_rooms
-    from dejavu.data.scenes import RoomsSpec
+    from dejavu.data.rooms.scenes import RoomsSpec
 
     folder = tmp_path_factory.mktemp("study") / Layout(params).data
     settings = params.data.rooms.model_dump()

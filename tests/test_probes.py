@@ -87,7 +87,7 @@ def test_the_live_probe_is_the_method_itself() -> None:
         trained.criterion,
         lambda sample: trained.model(sample.image).softmax(1),
         val,
-        batch_size=4,
+        layout.params,
     )
     assert rows[0]["live"] == pytest.approx(expected, rel=1e-6)
 
@@ -104,7 +104,8 @@ def test_held_out_is_the_mean_over_images_of_unequal_batches() -> None:
         def distance(self, made: Any, image: Any) -> Any:
             return image.mean()
 
-    value = held_out(Counted(), zeros(task), val, batch_size=3)  # type: ignore[arg-type]
+    params = tiny_params(evaluation={"batch_size": 3})
+    value = held_out(Counted(), zeros(task), val, params)  # type: ignore[arg-type]
     assert value == pytest.approx(val.batch(range(4)).image.mean().item(), rel=1e-4)
 
 

@@ -10,10 +10,11 @@ from torch import nn
 from dejavu.arms import Arm
 from dejavu.checkpoint import load_checkpoint
 from dejavu.config import Params, TrainParams
+from dejavu.data.store import PreparedSplit
 from dejavu.errors import CheckpointError, DataError, DejaVuError, ParamsError
 from dejavu.identity import Run
 from dejavu.tasks import TASKS
-from dejavu.training import learning_rate, train
+from dejavu.training import learning_rate, train, work_folder
 from tests.conftest import TINY, tiny_params
 
 
@@ -133,7 +134,7 @@ def test_a_damaged_resume_state_is_named(
     content: bytes, params: Params, data: Path, tmp_path: Path
 ) -> None:
     run = Run(params, "depth", "fpn", "baseline", 0)
-    state = tmp_path / run.hash / "state.pt"
+    state = work_folder(tmp_path, run, PreparedSplit(data, "train")) / "state.pt"
     state.parent.mkdir()
     state.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"state\.pt: cannot be read.*delete it"):

@@ -4,7 +4,10 @@ A study file is complete: it is read as it stands and never merged over another.
 imports torch, so that planning a workflow stays quick.
 """
 
+from dejavu.config.augmentation import AugmentationParams
 from dejavu.config.base import Gamma, Section, TaskName
+from dejavu.config.data import DataParams, RoomsParams
+from dejavu.config.evaluation import EvaluationParams
 from dejavu.config.methods import (
     AttentionParams,
     CRMParams,
@@ -13,40 +16,42 @@ from dejavu.config.methods import (
     MethodParams,
     TextParams,
 )
+from dejavu.config.networks import NetworkParams
 from dejavu.config.reading import load_params, parse_params
 from dejavu.config.redactions import RedactionParams
 from dejavu.config.study import (
     CostParams,
-    DataParams,
-    EvaluationParams,
     GapParams,
-    NetworkParams,
     Params,
     ReportParams,
-    RoomsParams,
     TextPairParams,
-    TrainParams,
     gammas,
     needs_text_pair,
 )
+from dejavu.config.tasks import DepthParams, NormalsParams, SegmentationParams
+from dejavu.config.training import TrainParams
 
 __all__ = [
     "AttentionParams",
+    "AugmentationParams",
     "CRMParams",
     "CostParams",
     "CyclicParams",
     "DataParams",
     "DejaVuParams",
+    "DepthParams",
     "EvaluationParams",
     "Gamma",
     "GapParams",
     "MethodParams",
     "NetworkParams",
+    "NormalsParams",
     "Params",
     "RedactionParams",
     "ReportParams",
     "RoomsParams",
     "Section",
+    "SegmentationParams",
     "TaskName",
     "TextPairParams",
     "TextParams",

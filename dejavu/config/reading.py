@@ -1,13 +1,17 @@
 """Study files in, validated params out; what is wrong is said with its key and its fix."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
+from dejavu.config.base import Section
+from dejavu.config.data import DataParams
 from dejavu.config.study import Params
 from dejavu.errors import ParamsError
+
+Kind = TypeVar("Kind", bound=Section)
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -55,8 +59,17 @@ def parse_params(tree: Any, source: str) -> Params:
     """Validate an untyped tree read from ``source``, which error messages name."""
     if not isinstance(tree, dict):
         raise ParamsError(f"{source}: must be a mapping of keys, not {type(tree).__name__}")
+    return _validated(Params, tree, source)
+
+
+def parse_data(tree: dict[str, Any], source: str) -> DataParams:
+    """Validate the params of a data set alone."""
+    return _validated(DataParams, tree, source)
+
+
+def _validated(kind: type[Kind], tree: dict[str, Any], source: str) -> Kind:
     try:
-        return Params.model_validate(tree)
+        return kind.model_validate(tree)
     except ValidationError as error:
         lines = [_explain(dict(item), tree) for item in error.errors()]
         raise ParamsError("\n".join(f"{source}: {line}" for line in lines)) from None

@@ -11,7 +11,7 @@ import numpy as np
 from dejavu.errors import DataError
 from dejavu.files import write_text
 
-VERSION = 1
+VERSION = 2
 """Version of the generator and of the files; raise it when either changes what is stored."""
 
 MANIFEST = "manifest.json"
@@ -19,18 +19,18 @@ MANIFEST = "manifest.json"
 CAPTION_BYTES = 160
 """Bytes of a stored caption; ASCII, padded with zeros."""
 
-MEND = "prepare the data anew: python -m dejavu rooms --params FILE"
+MEND = "prepare the data anew: python -m dejavu rooms (or data check NAME) --params FILE"
 """What to do about damaged or missing data."""
 
 
 @dataclass(frozen=True)
 class SplitRecord:
-    """One split's file.
+    """One split's file: its scenes, or the index of images that are read in place.
 
     Attributes:
         count: number of scenes.
         file: name of the file, beside the manifest.
-        sha256: checksum of the file.
+        sha256: checksum of the file; an index holds the checksums of its images.
         class_pixels: number of pixels of each class, by label.
     """
 
@@ -47,24 +47,28 @@ class Manifest:
     Attributes:
         name: data set.
         version: version of the generator.
-        height: of the images, pixels.
-        width: of the images, pixels.
-        spec: the generator's settings.
+        height: of the images, pixels; none where they differ.
+        width: of the images, pixels; none where they differ.
+        spec: the generator's settings, or the variant that is read.
         class_names: names of the classes, by label.
         palette: one RGB colour (0 to 255) per class.
         intrinsics: fx, fy, cx and cy in pixels, with the top left pixel's centre at (0.5, 0.5);
-            none where they vary from scene to scene.
+            none where they are unknown or vary from scene to scene.
+        truth: where the ground truth comes from, by task.
+        notes: what a reader of the numbers should know, such as images that were left out.
         splits: by name.
     """
 
     name: str
     version: int
-    height: int
-    width: int
+    height: int | None
+    width: int | None
     spec: dict[str, Any]
     class_names: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
     intrinsics: tuple[float, float, float, float] | None
+    truth: dict[str, str]
+    notes: tuple[str, ...]
     splits: dict[str, SplitRecord]
 
     def write(self, directory: Path) -> None:
@@ -105,6 +109,7 @@ def _parse(tree: dict[str, Any]) -> Manifest:
         "class_names": tuple(tree["class_names"]),
         "palette": palette,
         "intrinsics": intrinsics,
+        "notes": tuple(tree["notes"]),
         "splits": splits,
     }
     return Manifest(**(tree | changes))

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from dejavu.data.decoding import read_image
+from dejavu.data.download import Download
 from dejavu.errors import DataError
 
 Array = NDArray[Any]
@@ -68,7 +69,10 @@ class RawDataset(ABC):
         markers: paths that the root must have; they tell whether the folder is the right one.
         tree: the expected tree, as text.
         source: where to get the data, and on which terms.
+        downloads: what can be fetched without registration.
         published: checksums that the publisher gives, ``md5:...``, by path from the root.
+        computed: roles that are computed when they are read, each with the role it is made from.
+        groups_are_apart: whether the official train and test images share no group.
 
     Raises:
         DataError: the folder is missing, or is not this data set's.
@@ -79,7 +83,10 @@ class RawDataset(ABC):
     markers: ClassVar[Sequence[str]]
     tree: ClassVar[str]
     source: ClassVar[str]
+    downloads: ClassVar[Sequence[Download]] = ()
     published: ClassVar[Mapping[str, str]] = {}
+    computed: ClassVar[Mapping[str, str]] = {}
+    groups_are_apart: ClassVar[bool] = True
 
     def __init__(self, root: Path, variant: str) -> None:
         self.root = root
@@ -157,15 +164,19 @@ class RawDataset(ABC):
         missing = _missing_markers(self.root, self.markers)
         if not missing:
             return
-        near = [self.root.parent, *_folders(self.root)]
-        for candidate in near:
-            if not _missing_markers(candidate, self.markers):
-                level = "too low" if candidate == self.root.parent else "too high"
-                raise DataError(
-                    f"{self.root}: the folder is one level {level} for {self.title}: "
-                    f"give {candidate}"
-                )
-        raise self.missing(missing[0])
+        near = self.find(self.root)
+        if near is None:
+            raise self.missing(missing[0])
+        level = "too low" if near == self.root.parent else "too high"
+        raise DataError(
+            f"{self.root}: the folder is one level {level} for {self.title}: give {near}"
+        )
+
+    @classmethod
+    def find(cls, folder: Path) -> Path | None:
+        """Look for the data set in a folder, in those inside it, and in the one around it."""
+        candidates = [folder, folder.parent, *_folders(folder)]
+        return next((c for c in candidates if not _missing_markers(c, cls.markers)), None)
 
 
 def hold_out(entries: Sequence[Entry], count: int) -> tuple[list[Entry], list[Entry]]:

@@ -1,5 +1,6 @@
 """The one sample type that every data set yields and every task reads."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Self
 
@@ -7,6 +8,11 @@ import torch
 from torch import Tensor
 
 from dejavu.data.conventions import IGNORE_INDEX as IGNORE_INDEX
+from dejavu.errors import DataError
+
+Example = dict[str, Tensor]
+"""One image at its own size: an "image" (`tv_tensors.Image`, 3 x H x W uint8 RGB) and any of
+"label" (`LabelMap`), "depth" (`DepthMap`) and "normals" (`NormalMap`) of `dejavu.data.targets`."""
 
 IMAGE_MEAN = (0.5, 0.5, 0.5)
 IMAGE_STD = (0.25, 0.25, 0.25)
@@ -50,15 +56,42 @@ class Sample:
     def flip(self, chosen: Tensor) -> Self:
         """Mirror the ``chosen`` images (B, bool) left to right; mirrored normals negate n_x."""
         pick = chosen.view(-1, 1, 1, 1)
-        signs = torch.tensor([-1.0, 1.0, 1.0], device=chosen.device).view(1, 3, 1, 1)
-        normals = self.normals.flip(-1) * signs
         return replace(
             self,
             image=torch.where(pick, self.image.flip(-1), self.image),
             label=torch.where(pick[:, 0], self.label.flip(-1), self.label),
             depth=torch.where(pick, self.depth.flip(-1), self.depth),
-            normals=torch.where(pick, normals, self.normals),
+            normals=torch.where(pick, mirror_normals(self.normals), self.normals),
         )
+
+
+def collate(examples: Sequence[Mapping[str, Tensor]]) -> Sample:
+    """Make a batch of examples of one size; parts that they lack are unknown everywhere.
+
+    Args:
+        examples: each with "image", 3 x H x W uint8 RGB, and any of "label", "depth", "normals".
+
+    Raises:
+        DataError: the images differ in size.
+    """
+    sizes = {tuple(example["image"].shape[-2:]) for example in examples}
+    if len(sizes) > 1:
+        listed = ", ".join(f"{height} x {width}" for height, width in sorted(sizes))
+        raise DataError(
+            f"the images of one batch differ in size ({listed}): give train.augmentation.crop"
+        )
+    unknown = {"label": torch.tensor(IGNORE_INDEX), "depth": torch.zeros(1, 1, 1)}
+    unknown["normals"] = torch.zeros(3, 1, 1)
+
+    def stacked(role: str) -> Tensor:
+        if all(role in example for example in examples):
+            return torch.stack([example[role].as_subclass(Tensor) for example in examples])
+        # Expanded, not copied: an unknown part takes no memory.
+        shape = unknown[role].shape[:-2]
+        return unknown[role].expand(len(examples), *shape, *next(iter(sizes)))
+
+    images = torch.stack([example["image"].as_subclass(Tensor) for example in examples])
+    return Sample(normalise(images), stacked("label").long(), stacked("depth"), stacked("normals"))
 
 
 def normalise(rgb: Tensor) -> Tensor:
@@ -76,3 +109,16 @@ def denormalise(image: Tensor) -> Tensor:
     """Map a normalised B x 3 x H x W image back to uint8 RGB, clipped to what a screen shows."""
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGE_MEAN, IMAGE_STD))
     return ((image.float() * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
+
+
+def mirror_normals(normals: Tensor) -> Tensor:
+    """Mirror normals left to right: the pixels change places, and n_x its sign.
+
+    Args:
+        normals: ... x 3 x H x W, x right.
+
+    Example:
+        >>> mirror_normals(torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]], [[0.0, 0.0]]])).tolist()
+        [[[-0.0, -1.0]], [[1.0, 0.0]], [[0.0, 0.0]]]
+    """
+    return normals.flip(-1) * normals.new_tensor([-1.0, 1.0, 1.0]).view(3, 1, 1)

@@ -7,16 +7,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dejavu.data.manifest import MEND, Manifest, file_sha256, read_manifest, record_dtype
-from dejavu.data.sample import Sample, normalise
+from dejavu.data.manifest import MEND, record_dtype
+from dejavu.data.sample import Example, Sample, normalise
+from dejavu.data.split import Size, Split
 from dejavu.errors import DataError
 
 Records = np.ndarray[tuple[int, ...], np.dtype[np.void]]
 """N stored scenes; see `record_dtype`."""
 
 
-class PreparedSplit:
-    """One split of prepared data.
+class PreparedSplit(Split):
+    """One split of rendered data.
 
     The file is mapped, not read: opening is quick, and worker processes share its pages.
 
@@ -28,20 +29,17 @@ class PreparedSplit:
         DataError: the manifest or the file is missing, damaged, or not what the other says.
 
     Attributes:
-        manifest: what the folder holds.
-        path: the split's file.
         records: its scenes as they are stored, read-only.
     """
 
     def __init__(self, directory: Path, split: str) -> None:
-        self.manifest: Manifest = read_manifest(directory)
-        if split not in self.manifest.splits:
-            known = ", ".join(self.manifest.splits)
-            raise DataError(f"{directory}: has no split {split!r}; it has: {known}")
-        self._record = self.manifest.splits[split]
-        self.path = directory / self._record.file
+        super().__init__(directory, split)
         self.records: Records = _open(self.path)
-        expected = (self._record.count,), record_dtype(self.manifest.height, self.manifest.width)
+        height, width = self.manifest.height, self.manifest.width
+        assert height is not None
+        assert width is not None
+        self._size = height, width
+        expected = (self.record.count,), record_dtype(height, width)
         found = self.records.shape, self.records.dtype
         if found != expected:
             raise DataError(
@@ -49,49 +47,34 @@ class PreparedSplit:
                 f"{expected[0]} of {expected[1]}; {MEND}"
             )
 
-    def __len__(self) -> int:
-        return self._record.count
+    def size(self, index: int) -> Size:  # noqa: D102
+        return self._size
 
-    def batch(self, indices: Sequence[int] | Tensor) -> Sample:
-        """Return the scenes at ``indices`` (0 to length - 1, in any order), images normalised.
+    def example(self, index: int) -> Example:  # noqa: D102
+        from dejavu.data.augment import KINDS  # imports torchvision, which takes a second
 
-        Raises:
-            IndexError: an index is outside the split.
-        """
-        chosen = np.asarray(indices, dtype=np.int64)
-        outside = chosen[(chosen < 0) | (chosen >= len(self))]
-        if len(outside):
-            raise IndexError(
-                f"indices must be in [0, {len(self)}) for {self.path}, not {outside[0]}"
-            )
-        scenes = self.records[chosen]
-        image, depth, normals = (
-            torch.from_numpy(np.ascontiguousarray(array))
-            for array in (
-                scenes["image"].transpose(0, 3, 1, 2),
-                scenes["depth"][:, None],
-                scenes["normals"].transpose(0, 3, 1, 2),
-            )
-        )
-        label = torch.from_numpy(scenes["label"].astype(np.int64))
+        parts = zip(KINDS.items(), self._read([index]), strict=True)
+        return {role: kind(part[0]) for (role, kind), part in parts}
+
+    def batch(self, indices: Sequence[int] | Tensor, crop: Size | None = None) -> Sample:  # noqa: D102
+        if crop:
+            return super().batch(indices, crop)
+        image, label, depth, normals = self._read([int(index) for index in indices])
         return Sample(normalise(image), label, depth, normals)
 
-    def caption(self, index: int) -> str:
-        """Return the caption of one scene."""
+    def _read(self, indices: list[int]) -> list[Tensor]:
+        self._check(indices)
+        scenes = self.records[np.array(indices, np.int64)]
+        parts = (
+            scenes["image"].transpose(0, 3, 1, 2),
+            scenes["label"].astype(np.int64),
+            scenes["depth"][:, None],
+            scenes["normals"].transpose(0, 3, 1, 2),
+        )
+        return [torch.from_numpy(np.ascontiguousarray(part)) for part in parts]
+
+    def caption(self, index: int) -> str:  # noqa: D102
         return bytes(self.records["caption"][index]).decode("ascii")
-
-    def verify(self) -> None:
-        """Compare the file's checksum with the manifest's.
-
-        Raises:
-            DataError: they differ.
-        """
-        found = file_sha256(self.path)
-        if found != self._record.sha256:
-            raise DataError(
-                f"{self.path}: its SHA-256 is {found}, and the manifest says "
-                f"{self._record.sha256}; {MEND}"
-            )
 
 
 def _open(path: Path) -> Records:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -9,20 +10,38 @@ from torch import Tensor
 from dejavu.edges import check_width, depth_edges, distance_to
 from dejavu.metrics.base import Metric, MetricSpec, check_maps
 
+Crop = Literal["none", "eigen", "garg"]
+Alignment = Literal["none", "median"]
+Reduction = Literal["images", "pixels"]
+
+NYUV2_SIZE = (480, 640)
+"""Height and width of NYUv2's images, for which Eigen's crop is given."""
+
+_MOMENTS = 9
+
 
 @dataclass(frozen=True)
 class DepthProtocol:
-    """Which depths are scored.
+    """Which depths are scored, and how.
 
     Attributes:
         min_depth: metres, above 0; truths at or below it are not scored, predictions are raised
             to it.
         max_depth: metres; truths at or above it are not scored, predictions are lowered to it.
-        crop: rows and columns scored, (top, bottom, left, right), the ends excluded; None for
-            all. The Eigen crop of NYUv2's 480 x 640 is (45, 471, 41, 601).
+        crop: pixels scored. ``none``: all; ``eigen``: rows 45 to 470 and columns 41 to 600 of
+            NYUv2's 480 x 640 (Eigen et al., 2014; their crop of KITTI is another); ``garg``: rows
+            from 40.810811 % to 99.189189 % and columns from 3.594771 % to 96.405229 %, of KITTI
+            (Garg et al., 2016).
+        alignment: ``median``: each predicted map is multiplied by median(truth) /
+            median(prediction) over its image's scored pixels, and then clamped to the limits, as
+            depth that is learnt without a scale is scored (Zhou et al., 2017); ``none``: it is
+            clamped as it is.
+        reduction: ``images``: the plain mean over images of each image's number; ``pixels``: each
+            number once over the scored pixels of the whole set, by which an image with more of
+            them weighs more, and a root is taken of the pooled mean.
 
     Raises:
-        ValueError: a limit or the crop is impossible.
+        ValueError: a limit or a name is impossible.
 
     Example:
         >>> DepthProtocol(max_depth=2.0).valid(torch.tensor([[[[0.0, 1.0, 2.0]]]])).tolist()
@@ -31,7 +50,9 @@ class DepthProtocol:
 
     min_depth: float = 1e-3
     max_depth: float = 10.0
-    crop: tuple[int, int, int, int] | None = None
+    crop: Crop = "none"
+    alignment: Alignment = "none"
+    reduction: Reduction = "images"
 
     def __post_init__(self) -> None:
         if not (0 < self.min_depth < self.max_depth < math.inf):
@@ -39,13 +60,10 @@ class DepthProtocol:
                 f"min_depth={self.min_depth} and max_depth={self.max_depth}: "
                 "must be finite, 0 < min_depth < max_depth"
             )
-        if self.crop is not None:
-            top, bottom, left, right = self.crop
-            if not (0 <= top < bottom and 0 <= left < right):
-                raise ValueError(
-                    f"crop={self.crop}: must be (top, bottom, left, right) with "
-                    "0 <= top < bottom and 0 <= left < right"
-                )
+        for field, names in (("crop", Crop), ("alignment", Alignment), ("reduction", Reduction)):
+            value, known = getattr(self, field), get_args(names)
+            if value not in known:
+                raise ValueError(f"{field}={value!r}: must be one of {', '.join(known)}")
 
     def valid(self, target: Tensor) -> Tensor:
         """Mark the pixels that are scored.
@@ -57,71 +75,151 @@ class DepthProtocol:
             B x 1 x H x W bool.
 
         Raises:
-            ValueError: the crop reaches beyond the target.
+            ValueError: the target has not the size that the crop is given for.
         """
-        within = (target > self.min_depth) & (target < self.max_depth)
-        if self.crop is None:
-            return within
-        top, bottom, left, right = self.crop
-        height, width = target.shape[-2:]
-        if bottom > height or right > width:
+        rows, columns = self._window(*target.shape[-2:])
+        inside = torch.zeros_like(target, dtype=torch.bool)
+        inside[..., rows, columns] = True
+        return inside & (target > self.min_depth) & (target < self.max_depth)
+
+    def _window(self, height: int, width: int) -> tuple[slice, slice]:
+        """Rows and columns of the crop."""
+        if self.crop == "none":
+            return slice(None), slice(None)
+        if self.crop == "garg":
+            rows = slice(int(0.40810811 * height), int(0.99189189 * height))
+            return rows, slice(int(0.03594771 * width), int(0.96405229 * width))
+        if (height, width) != NYUV2_SIZE:
             raise ValueError(
-                f"target is {height} x {width}; it must hold the protocol's crop={self.crop}"
+                f"target is {height} x {width}; crop='eigen' is given for NYUv2's 480 x 640: "
+                "bring target and prediction to that size, or choose another crop"
             )
-        inside = torch.zeros_like(within)
-        inside[..., top:bottom, left:right] = True
-        return within & inside
+        return slice(45, 471), slice(41, 601)
+
+    def adjust(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Align the prediction, then clamp it to the limits.
+
+        Args:
+            prediction: B x 1 x H x W, metres, or of another unit if it is to be aligned.
+            target: B x 1 x H x W, metres.
+
+        Returns:
+            B x 1 x H x W float64, metres.
+
+        Raises:
+            ValueError: the median of a prediction that is to be aligned is not above 0.
+
+        Example:
+            >>> prediction, target = torch.tensor([[[[[1.0, 3.0]]]], [[[[4.0, 8.0]]]]])
+            >>> DepthProtocol(alignment="median").adjust(prediction, target).tolist()
+            [[[[3.0, 9.0]]]]
+        """
+        d, g = prediction.double(), target.double()
+        if self.alignment == "median":
+            scales = map(_median_ratio, g, d, self.valid(target))
+            d = d * torch.stack([*scales]).view(-1, 1, 1, 1)
+        return d.clamp(self.min_depth, self.max_depth)
 
 
-class _ImageMeans(Metric):
-    """Numbers of single images, averaged over the images that have a valid pixel."""
+def _median_ratio(target: Tensor, prediction: Tensor, valid: Tensor) -> Tensor:
+    """Median of the truth over that of the prediction at an image's valid pixels; 1 without any.
+
+    The median of an even number is midway between the middle two, as NumPy's is.
+    """
+    if not valid.any():
+        return target.new_ones(())
+    truth, found = (depth[valid].quantile(0.5) for depth in (target, prediction))
+    if found <= 0:
+        raise ValueError(
+            f"prediction has the median {found.item():g} over an image's scored pixels; "
+            "alignment='median' needs one above 0"
+        )
+    return truth / found
+
+
+class _DepthErrors(Metric):
+    """The usual errors at some of an image's valid pixels, reduced as the protocol says.
+
+    Either each image's sums over pixels become its numbers, which are summed over images, or they
+    are summed over the set, and become its numbers at the end.
+    """
+
+    prefix = ""
 
     def __init__(self, protocol: DepthProtocol) -> None:
         self.protocol = protocol
-        self.sums = torch.zeros(len(self.specs) + 1, dtype=torch.float64)
+        columns = _MOMENTS if protocol.reduction == "pixels" else len(self.specs)
+        self.sums = torch.zeros(columns + 1, dtype=torch.float64)
 
-    def _errors(self, prediction: Tensor, target: Tensor, valid: Tensor) -> dict[str, Tensor]:
-        """Average the usual errors over each image's valid pixels, B each; 0 without any."""
-        count = valid.flatten(1).sum(1).clamp(min=1)
-        d = prediction.double().clamp(self.protocol.min_depth, self.protocol.max_depth)
-        g = target.double().where(valid, 1.0)
-        e = d.log() - g.log()
-        ratio = torch.maximum(d / g, g / d)
+    def image_sums(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Sum each image's pixels, or give its numbers; beside how many pixels, or images."""
+        check_maps(prediction, target, channels=1)
+        valid = self._scored(target, self.protocol.valid(target))
+        d = self.protocol.adjust(prediction, target)
+        sums = torch.stack(
+            [(m * valid).flatten(1).sum(1) for m in _moments(d, target.double().where(valid, 1.0))],
+            dim=1,
+        )
+        count = valid.flatten(1).sum(1, keepdim=True)
+        if self.protocol.reduction == "pixels":
+            return torch.cat([sums, count], dim=1)
+        numbers = self._select(_numbers(sums / count.clamp(min=1)))
+        return torch.stack([*numbers, (count[:, 0] > 0).double()], dim=1)
 
-        def mean(error: Tensor) -> Tensor:
-            return (error * valid).flatten(1).sum(1) / count
+    def _scored(self, target: Tensor, valid: Tensor) -> Tensor:
+        """Which of the protocol's pixels this metric is about."""
+        return valid
 
-        # Rounding can leave the variance of a constant error below 0.
-        variance = (mean(e.square()) - mean(e).square()).clamp(min=0)
-        return {
-            "abs_rel": mean((d - g).abs() / g),
-            "sq_rel": mean((d - g).square() / g),
-            "rmse": mean((d - g).square()).sqrt(),
-            "rmse_log": mean(e.square()).sqrt(),
-            "log10": mean((d.log10() - g.log10()).abs()),
-            "silog": 100 * variance.sqrt(),
-            **{f"delta_{k}": 100 * mean((ratio < 1.25**k).double()) for k in (1, 2, 3)},
-        }
-
-    def _columns(self, values: list[Tensor], valid: Tensor) -> Tensor:
-        """Put each image's numbers beside whether it has a valid pixel, B x (specs + 1)."""
-        return torch.stack([*values, valid.flatten(1).any(1).double()], dim=1)
+    def _select(self, numbers: dict[str, Tensor]) -> list[Tensor]:
+        return [numbers[spec.name.removeprefix(self.prefix)] for spec in self.specs]
 
     def compute(self) -> dict[str, float]:
-        """Return the plain mean over images of each number."""
-        *totals, images = self.sums
-        pairs = zip(self.specs, totals, strict=True)
-        return {spec.name: (total / images).item() for spec, total in pairs}
+        """Return each number by name; NaN where no pixel was scored."""
+        means = self.sums[:-1] / self.sums[-1]
+        values = self._select(_numbers(means)) if self.protocol.reduction == "pixels" else means
+        return {spec.name: value.item() for spec, value in zip(self.specs, values, strict=True)}
 
 
-class DepthMetric(_ImageMeans):
-    """The usual errors of metric depth (after Eigen et al., 2014), as the MEAN OVER IMAGES.
+def _moments(d: Tensor, g: Tensor) -> list[Tensor]:
+    """What is averaged over pixels, for predictions d and truths g: `_MOMENTS` maps like them."""
+    e = d.log() - g.log()
+    ratio = torch.maximum(d / g, g / d)
+    return [
+        (d - g).abs() / g,
+        (d - g).square() / g,
+        (d - g).square(),
+        e,
+        e.square(),
+        (d.log10() - g.log10()).abs(),
+        *((ratio < 1.25**k).double() for k in (1, 2, 3)),
+    ]
 
-    With prediction d (clamped to the protocol's limits) and truth g over an image's valid pixels,
+
+def _numbers(means: Tensor) -> dict[str, Tensor]:
+    """Make the errors from the means of the moments, which are the last dimension."""
+    abs_rel, sq_rel, square, e, e_square, log10, *deltas = means.unbind(-1)
+    # Rounding can leave the variance of a constant error below 0.
+    variance = (e_square - e.square()).clamp(min=0)
+    return {
+        "abs_rel": abs_rel,
+        "sq_rel": sq_rel,
+        "rmse": square.sqrt(),
+        "rmse_log": e_square.sqrt(),
+        "log10": log10,
+        "silog": 100 * variance.sqrt(),
+        **{f"delta_{k}": 100 * delta for k, delta in zip((1, 2, 3), deltas, strict=True)},
+    }
+
+
+class DepthMetric(_DepthErrors):
+    """The usual errors of metric depth (after Eigen et al., 2014).
+
+    With prediction d (aligned and clamped by the protocol) and truth g over the scored pixels,
     e = ln d - ln g: AbsRel = mean |d - g| / g, SqRel = mean (d - g)^2 / g, RMSE = sqrt mean
     (d - g)^2, RMSElog = sqrt mean e^2, log10 = mean |log10 d - log10 g|, SILog = 100 sqrt(mean
-    e^2 - (mean e)^2), delta_k = share of pixels with max(d/g, g/d) < 1.25^k, strictly. Images
-    without a valid pixel are left out.
+    e^2 - (mean e)^2), delta_k = share of pixels with max(d/g, g/d) < 1.25^k, strictly. Then, by
+    default, the plain MEAN OVER IMAGES, without those that have no scored pixel; or the means
+    above are of the whole set's pixels, by the protocol's ``reduction``.
 
     Shape:
         - prediction, target: B x 1 x H x W, metres; a target outside the limits is not scored.
@@ -145,22 +243,17 @@ class DepthMetric(_ImageMeans):
         MetricSpec("delta_3", "%", True),
     )
 
-    def image_sums(self, prediction: Tensor, target: Tensor) -> Tensor:  # noqa: D102
-        check_maps(prediction, target, channels=1)
-        valid = self.protocol.valid(target)
-        errors = self._errors(prediction, target, valid)
-        return self._columns([errors[spec.name] for spec in self.specs], valid)
 
-
-class DepthEdgeMetric(_ImageMeans):
-    """RMSE and AbsRel near depth discontinuities of the ground truth, as the mean over images.
+class DepthEdgeMetric(_DepthErrors):
+    """RMSE and AbsRel near depth discontinuities of the ground truth, reduced as all depth errors.
 
     A discontinuity is a jump between valid 4-neighbours by more than 10 % of the nearer; its band
     holds the valid pixels whose centre is less than ``width`` from that of a pixel at a jump.
-    Images without such pixels are left out.
+    Images without such pixels are left out. Where the prediction is aligned, it is so over all
+    scored pixels, not those of the band.
 
     Args:
-        protocol: which depths are scored.
+        protocol: which depths are scored, and how.
         width: pixels on each side of a discontinuity, at least 1.
 
     Shape:
@@ -177,17 +270,14 @@ class DepthEdgeMetric(_ImageMeans):
         0.25
     """
 
+    prefix = "edge_"
     specs = (MetricSpec("edge_rmse", "m", False), MetricSpec("edge_abs_rel", "1", False))
 
     def __init__(self, protocol: DepthProtocol, width: int = 2) -> None:
         super().__init__(protocol)
         self.width = check_width(width)
 
-    def image_sums(self, prediction: Tensor, target: Tensor) -> Tensor:  # noqa: D102
-        check_maps(prediction, target, channels=1)
-        valid = self.protocol.valid(target)
+    def _scored(self, target: Tensor, valid: Tensor) -> Tensor:
         # A jump to an unknown depth, whatever number stands for it, is no discontinuity.
         edges = depth_edges(target.where(valid, 0))
-        valid &= (distance_to(edges) < self.width).unsqueeze(1)
-        errors = self._errors(prediction, target, valid)
-        return self._columns([errors["rmse"], errors["abs_rel"]], valid)
+        return valid & (distance_to(edges) < self.width).unsqueeze(1)

@@ -165,14 +165,21 @@ def readable_cost(cost: Measured, design: Design) -> Table:
 
 
 def protocol_lines(runs: Runs, design: Design) -> list[str]:
-    """Name split, images and settings of the evaluation; tasks that share them share a line."""
+    """Name split, images, ground truth and settings of the evaluation, and the data's notes.
+
+    Tasks that share them share a line.
+    """
     tasks: dict[str, list[str]] = {}
     for task in design.tasks:
         protocol = runs.protocols[task]
         settings = ", ".join(f"{key} = {value}" for key, value in protocol.protocol.items())
         text = f"{runs.split} split, {protocol.images} images; {settings}"
         tasks.setdefault(text, []).append(task)
-    return [f"Protocol of {', '.join(names)}: {text}." for text, names in tasks.items()]
+    notes = dict.fromkeys(note for task in design.tasks for note in runs.protocols[task].notes)
+    return [
+        *(f"Protocol of {', '.join(names)}: {text}." for text, names in tasks.items()),
+        *(f"Data: {note}." for note in notes),
+    ]
 
 
 def _run_notes(runs: Runs, design: Design) -> list[str]:

@@ -26,7 +26,7 @@ COST_COLUMNS = [
 ]
 _RUN_KEYS = [
     *("study", "dataset", "task", "network", "method", "seed", "split", "images"),
-    *("protocol", "primary", "boundary", "metrics"),
+    *("protocol", "notes", "primary", "boundary", "metrics"),
 ]
 
 Files = list[tuple[Path, dict[str, Any]]]
@@ -49,7 +49,8 @@ class TaskProtocol:
         primary: the metric that the accuracy claim is about.
         boundary: the metric that the boundary claim is about.
         images: number of images scored.
-        protocol: the settings of the evaluation.
+        protocol: the source of the ground truth, and the settings of the evaluation.
+        notes: what a reader should know of the data.
         metrics: every metric, in the order of the files.
     """
 
@@ -57,6 +58,7 @@ class TaskProtocol:
     boundary: str
     images: int
     protocol: dict[str, Any]
+    notes: tuple[str, ...]
     metrics: tuple[Spec, ...]
 
     def spec(self, name: str) -> Spec:
@@ -106,7 +108,7 @@ def collect_runs(paths: Iterable[Path]) -> Runs:
     files = [(path, _read_run(path)) for path in sorted(paths)]
     _refuse_none(files, "metrics file")
     _refuse_different(files, ("study", "dataset", "split"), lambda run: None)
-    common = ("protocol", "primary", "boundary", "images", "specs")
+    common = ("protocol", "notes", "primary", "boundary", "images", "specs")
     _refuse_different(files, common, lambda run: run["task"])
     _refuse_twice(files)
     rows = [
@@ -296,7 +298,12 @@ def _refuse_twice(files: Files) -> None:
 def _protocols(files: Files) -> dict[str, TaskProtocol]:
     return {
         run["task"]: TaskProtocol(
-            run["primary"], run["boundary"], run["images"], run["protocol"], run["specs"]
+            run["primary"],
+            run["boundary"],
+            run["images"],
+            run["protocol"],
+            tuple(run["notes"]),
+            run["specs"],
         )
         for _, run in files
     }

@@ -3,7 +3,7 @@
 from functools import cache
 
 from dejavu.data.rooms import Frame, render_scene
-from dejavu.data.scenes import RoomsSpec
+from dejavu.data.rooms.scenes import RoomsSpec
 
 
 @cache

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from dejavu.data.classes import CLASSES, PALETTE
 from dejavu.data.manifest import read_manifest, record_dtype
 from dejavu.data.rooms import prepare_rooms, render_scene
+from dejavu.data.rooms.classes import CLASSES, PALETTE
+from dejavu.data.rooms.scenes import RoomsSpec
+from dejavu.data.rooms.sheet import contact_sheet
 from dejavu.data.sample import denormalise
-from dejavu.data.scenes import RoomsSpec
-from dejavu.data.sheet import contact_sheet
 from dejavu.data.store import PreparedSplit
 from dejavu.errors import DataError
 

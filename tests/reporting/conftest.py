@@ -40,6 +40,7 @@ def _run(task: str, method: str, seed: int) -> dict[str, Any]:
         "run": "0123456789abcdef",
         "checkpoint": "results/tiny/checkpoints/x.safetensors",
         "protocol": {"boundary_ratio": 0.02, "edge_width": 2},
+        "notes": [],
         "primary": primary,
         "boundary": boundary,
         "metrics": [

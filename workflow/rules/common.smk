@@ -12,6 +12,7 @@ from snakemake.settings.types import DeploymentMethod
 sys.path.insert(0, workflow.basedir)
 
 from dejavu.config import load_params, needs_text_pair
+from dejavu.data.roots import ROOT_VARIABLE
 from dejavu.errors import DejaVuError
 from dejavu.identity import (
     Run,
@@ -45,10 +46,14 @@ def read_study():
     Its path stands relative to the working directory, so that it is the same for everyone.
     """
     files = [Path(file) for file in workflow.configfiles] or [Path("params/default.yaml")]
-    if len(files) > 1 or workflow.config_settings.config:
+    given = dict(workflow.config_settings.config)
+    if root := given.pop("root", None):
+        os.environ.update({ROOT_VARIABLE: str(root)})
+    if len(files) > 1 or given:
         raise WorkflowError(
-            "a study is one complete params file: give a single --configfile and no --config; "
-            "to change a value, change it in a copy of the file"
+            "a study is one complete params file: give a single --configfile and no --config but "
+            "root=DIR, the folder of its data set; to change a value, change it in a copy of the "
+            "file"
         )
     try:
         return os.path.relpath(files[0]), Layout(load_params(files[0]))
@@ -77,6 +82,12 @@ def refuse_second_run():
         ) from None
 
 
+def data_files(split):
+    """The files of a split that a job reads, beside the manifest."""
+    cached = [LAYOUT.cache(split)] if LAYOUT.params.data.cache and not IS_ROOMS else []
+    return [LAYOUT.split(split), *cached]
+
+
 def run_of(wildcards):
     """The run that a file's wildcards name."""
     w = wildcards
@@ -85,6 +96,7 @@ def run_of(wildcards):
 
 PARAMS_FILE, LAYOUT = read_study()
 STUDY = LAYOUT.params.study
+IS_ROOMS = LAYOUT.params.data.is_rooms
 TEXT_PAIR = [LAYOUT.text_pair] if LAYOUT.params.uses_text_pair else []
 fall_back_without_conda()
 

@@ -1,28 +1,83 @@
-# Prepared data: one array file per split and a manifest with their checksums.
+# The data: rendered rooms, one array file per split; or a data set that is read where it was
+# unpacked, of which an index per split is kept. Either way a manifest holds the checksums.
 
 
-rule prepare_rooms:
-    output:
-        splits=expand("data/{{study}}/{split}.npy", split=["train", "val", "test"]),
-        manifest="data/{study}/manifest.json",
-    log:
-        "logs/{study}/prepare_rooms.log",
-    benchmark:
-        "logs/{study}/prepare_rooms.tsv"
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=1000,
-    params:
-        file=PARAMS_FILE,
-        data=data_hash(LAYOUT.params),
-    message:
-        "Rendering the rooms of study {wildcards.study}"
-    shell:
-        "python -m dejavu rooms --params {params.file} > {log} 2>&1"
+if IS_ROOMS:
+
+    rule prepare_rooms:
+        output:
+            splits=expand("data/{{study}}/{split}.npy", split=["train", "val", "test"]),
+            manifest="data/{study}/manifest.json",
+        log:
+            "logs/{study}/prepare_rooms.log",
+        benchmark:
+            "logs/{study}/prepare_rooms.tsv"
+        conda:
+            ENVIRONMENT
+        threads: 1
+        resources:
+            mem_mb=1000,
+        params:
+            file=PARAMS_FILE,
+            data=data_hash(LAYOUT.params),
+        message:
+            "Rendering the rooms of study {wildcards.study}"
+        shell:
+            "python -m dejavu rooms --params {params.file} > {log} 2>&1"
+
+else:
+
+    # Its folder is no param: what is in it is known by the checksums that this rule writes.
+    rule check_data:
+        output:
+            splits=expand("data/{{study}}/{split}.csv", split=["train", "val", "test"]),
+            manifest="data/{study}/manifest.json",
+        log:
+            "logs/{study}/check_data.log",
+        benchmark:
+            "logs/{study}/check_data.tsv"
+        conda:
+            ENVIRONMENT
+        threads: workflow.cores
+        resources:
+            mem_mb=2000,
+        params:
+            file=PARAMS_FILE,
+            name=LAYOUT.params.data.name,
+            data=data_hash(LAYOUT.params),
+        message:
+            "Checking the data set of study {wildcards.study}"
+        shell:
+            "python -m dejavu data check {params.name} --params {params.file} --jobs {threads}"
+            " > {log} 2>&1"
+
+    # A decoded copy of the images, where the params ask for one.
+    rule cache_data:
+        input:
+            index="data/{study}/{split}.csv",
+            manifest="data/{study}/manifest.json",
+        output:
+            "data/{study}/cache/{split}.json",
+        log:
+            "logs/{study}/cache_data/{split}.log",
+        benchmark:
+            "logs/{study}/cache_data/{split}.tsv"
+        conda:
+            ENVIRONMENT
+        threads: 1
+        resources:
+            mem_mb=2000,
+        params:
+            file=PARAMS_FILE,
+            data=data_hash(LAYOUT.params),
+        message:
+            "Decoding the {wildcards.split} images of study {wildcards.study}"
+        shell:
+            "python -m dejavu data cache --split {wildcards.split} --params {params.file}"
+            " > {log} 2>&1"
 
 
 rule prepared:
     input:
-        expand(rules.prepare_rooms.output, study=STUDY),
+        [data_files(split) for split in ["train", "val", "test"]],
+        f"data/{STUDY}/manifest.json",

@@ -4,7 +4,7 @@
 rule evaluate:
     input:
         checkpoint=rules.train.output.checkpoint,
-        scenes=f"data/{{study}}/{LAYOUT.params.evaluation.split}.npy",
+        scenes=data_files(LAYOUT.params.evaluation.split),
         manifest="data/{study}/manifest.json",
     output:
         "results/{study}/metrics/runs/{task}/{network}/{method}/seed{seed}.json",
@@ -32,8 +32,8 @@ rule evaluate:
 
 rule measure_gap:
     input:
-        train="data/{study}/train.npy",
-        val="data/{study}/val.npy",
+        train=data_files("train"),
+        val=data_files("val"),
         manifest="data/{study}/manifest.json",
     output:
         "results/{study}/metrics/gap/{task}.json",
@@ -59,8 +59,8 @@ rule measure_gap:
 rule measure_probes:
     input:
         lambda w: [LAYOUT.checkpoint(run) for run in LAYOUT.probed(w.task)],
-        train="data/{study}/train.npy",
-        val="data/{study}/val.npy",
+        train=data_files("train"),
+        val=data_files("val"),
         manifest="data/{study}/manifest.json",
     output:
         "results/{study}/metrics/probes/{task}.json",
@@ -86,7 +86,7 @@ rule measure_probes:
 rule measure_cost:
     input:
         TEXT_PAIR,
-        scenes="data/{study}/train.npy",
+        scenes=data_files("train"),
         manifest="data/{study}/manifest.json",
     output:
         "results/{study}/metrics/cost/{task}.json",

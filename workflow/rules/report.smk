@@ -45,7 +45,7 @@ rule figures:
     input:
         rules.tables.input,
         [LAYOUT.checkpoint(run) for run in LAYOUT.runs() if run.seed == LAYOUT.params.seeds[0]],
-        f"data/{{study}}/{LAYOUT.params.evaluation.split}.npy",
+        data_files(LAYOUT.params.evaluation.split),
     output:
         charts=report(
             expand(

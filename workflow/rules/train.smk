@@ -4,8 +4,8 @@
 
 rule train_text_pair:
     input:
-        train="data/{study}/train.npy",
-        val="data/{study}/val.npy",
+        train=data_files("train"),
+        val=data_files("val"),
         manifest="data/{study}/manifest.json",
     output:
         checkpoint="results/{study}/checkpoints/text_pair.safetensors",
@@ -32,7 +32,7 @@ rule train_text_pair:
 rule train:
     input:
         lambda w: LAYOUT.text_pair if needs_text_pair(LAYOUT.params.methods[w.method]) else [],
-        scenes="data/{study}/train.npy",
+        scenes=data_files("train"),
         manifest="data/{study}/manifest.json",
     output:
         checkpoint="results/{study}/checkpoints/{task}/{network}/{method}/seed{seed}.safetensors",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dejavu.data.raycast import (
+from dejavu.data.rooms.raycast import (
     Group,
     Shape,
     Solid,

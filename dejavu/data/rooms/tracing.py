@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dejavu.data import textures
-from dejavu.data.arrangement import Item
-from dejavu.data.classes import CLASSES
-from dejavu.data.raycast import (
+from dejavu.data.rooms import textures
+from dejavu.data.rooms.arrangement import Item
+from dejavu.data.rooms.classes import CLASSES
+from dejavu.data.rooms.raycast import (
     Array,
     Group,
     Shape,
@@ -21,7 +21,7 @@ from dejavu.data.raycast import (
     slabs,
     unit_normals,
 )
-from dejavu.data.scenes import Scene
+from dejavu.data.rooms.scenes import Scene
 
 Indices = NDArray[np.int64]
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from dejavu.data.captions import MAX_LENGTH
-from dejavu.data.classes import CLASSES, PALETTE
 from dejavu.data.rooms import Frame, render_scene
-from dejavu.data.scenes import RoomsSpec, Scene, sample_scene
+from dejavu.data.rooms.captions import MAX_LENGTH
+from dejavu.data.rooms.classes import CLASSES, PALETTE
+from dejavu.data.rooms.scenes import RoomsSpec, Scene, sample_scene
 
 SCENES = range(8)
 FLAT = [CLASSES.index(name) for name in ("window", "picture", "rug")]

@@ -9,10 +9,10 @@ from functools import cached_property
 
 import numpy as np
 
-from dejavu.data import furniture
-from dejavu.data.furniture import Piece, Rng
-from dejavu.data.materials import Material
-from dejavu.data.raycast import Array
+from dejavu.data.rooms import furniture
+from dejavu.data.rooms.furniture import Piece, Rng
+from dejavu.data.rooms.materials import Material
+from dejavu.data.rooms.raycast import Array
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dejavu.data.raycast import Array
+from dejavu.data.rooms.raycast import Array
 
 
 class Texture(IntEnum):

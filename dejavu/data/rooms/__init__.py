@@ -12,8 +12,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dejavu.data.captions import describe
-from dejavu.data.classes import CLASSES, PALETTE
 from dejavu.data.manifest import (
     MANIFEST,
     VERSION,
@@ -22,8 +20,10 @@ from dejavu.data.manifest import (
     file_sha256,
     record_dtype,
 )
-from dejavu.data.raycast import Array, dot, length
-from dejavu.data.scenes import (
+from dejavu.data.rooms.captions import describe
+from dejavu.data.rooms.classes import CLASSES, PALETTE
+from dejavu.data.rooms.raycast import Array, dot, length
+from dejavu.data.rooms.scenes import (
     FIELD_OF_VIEW,
     SPLITS,
     RoomsSpec,
@@ -31,8 +31,8 @@ from dejavu.data.scenes import (
     sample_scene,
     streams,
 )
-from dejavu.data.shading import develop, shade
-from dejavu.data.tracing import Hits, Tracer, albedo, labels
+from dejavu.data.rooms.shading import develop, shade
+from dejavu.data.rooms.tracing import Hits, Tracer, albedo, labels
 from dejavu.errors import DataError
 from dejavu.files import whole_file
 from dejavu.progress import Progress, silent
@@ -161,6 +161,8 @@ def prepare_rooms(
         class_names=CLASSES,
         palette=PALETTE,
         intrinsics=None if spec.varied_intrinsics else camera,
+        truth=dict.fromkeys(("segmentation", "depth", "normals"), "exact, from the renderer"),
+        notes=(),
         splits=records,
     ).write(directory)
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dejavu.data.arrangement import Item, furnish
-from dejavu.data.furniture import Rng
-from dejavu.data.materials import Material, draw_material
-from dejavu.data.raycast import Array
+from dejavu.data.rooms.arrangement import Item, furnish
+from dejavu.data.rooms.furniture import Rng
+from dejavu.data.rooms.materials import Material, draw_material
+from dejavu.data.rooms.raycast import Array
 
 FIELD_OF_VIEW = 72.0
 """Horizontal field of view of the one camera, degrees."""

@@ -5,9 +5,9 @@ Images are written as 3 x N arrays of the pixels in reading order.
 
 import numpy as np
 
-from dejavu.data.raycast import Array, dot, length
-from dejavu.data.scenes import Light, Scene
-from dejavu.data.tracing import Hits, Tracer
+from dejavu.data.rooms.raycast import Array, dot, length
+from dejavu.data.rooms.scenes import Light, Scene
+from dejavu.data.rooms.tracing import Hits, Tracer
 
 SUN = (5.2, 4.5, 3.3)
 """Radiance of sunlight, linear RGB."""

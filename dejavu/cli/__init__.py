@@ -4,19 +4,28 @@ Each verb calls one function. Heavy imports happen inside the verbs, so that ``-
 """
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dejavu.cli import data
+from dejavu.cli.options import (
+    DEFAULT,
+    ExpectOption,
+    MethodOption,
+    NetworkOption,
+    ParamsOption,
+    RootOption,
+    SeedOption,
+    TaskOption,
+    progress_bar,
+)
 from dejavu.errors import DejaVuError, ParamsError
 
 if TYPE_CHECKING:
     from dejavu.identity import Run
     from dejavu.layout import Layout
-    from dejavu.progress import Progress
 
 app = typer.Typer(
     help="DejaVu: conditional regenerative learning for dense prediction.",
@@ -24,19 +33,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-ParamsOption = Annotated[
-    Path, typer.Option("--params", help="The study: a complete params file.", metavar="FILE")
-]
-TaskOption = Annotated[str, typer.Option(help="A task of the study.")]
-NetworkOption = Annotated[str, typer.Option(help="A network of the study, by its label.")]
-MethodOption = Annotated[str, typer.Option(help="A method of the study, by its label.")]
-SeedOption = Annotated[int, typer.Option(help="A seed of the study.")]
-ExpectOption = Annotated[
-    str | None,
-    typer.Option(help="Stop unless the run has this hash: the rules pass what they planned."),
-]
-DEFAULT = Path("params/default.yaml")
+app.add_typer(data.app, name="data")
 
 
 def main() -> None:
@@ -48,6 +45,14 @@ def main() -> None:
         sys.exit(1)
 
 
+@app.callback()
+def _root(root: RootOption = None) -> None:
+    """Take the folder of the study's data set, before the verb."""
+    from dejavu.data.roots import use_root
+
+    use_root(root)
+
+
 @app.command()
 def rooms(
     params: ParamsOption = DEFAULT,
@@ -55,16 +60,16 @@ def rooms(
 ) -> None:
     """Render the study's procedural rooms: one array file per split, and a manifest."""
     from dejavu.data.rooms import prepare_rooms
-    from dejavu.data.scenes import RoomsSpec
+    from dejavu.data.rooms.scenes import RoomsSpec
 
     layout = _layout(params)
     settings = layout.params.data.rooms.model_dump()
     counts = {split: settings.pop(split) for split in ("train", "val", "test")}
-    with _progress("rooms") as step:
+    with progress_bar("rooms") as step:
         prepare_rooms(RoomsSpec(**settings), counts, layout.data, step)
     typer.echo(f"prepared {counts} scenes in {layout.data}")
     if sheet:
-        from dejavu.data.sheet import contact_sheet
+        from dejavu.data.rooms.sheet import contact_sheet
         from dejavu.reporting.figures import save
 
         save(contact_sheet(layout.data, 48), layout.data / "sheet.png")
@@ -87,7 +92,7 @@ def train(
     layout, run = _run(params, task, network, method, seed, expect)
     path = layout.checkpoint(run)
     try:
-        with _progress(f"{task} {method} seed {seed}") as step:
+        with progress_bar(f"{task} {method} seed {seed}") as step:
             trained = train_run(run, layout.data, STORE, path, step, layout.text_pair)
     except ValueError as error:  # what only the library can judge, such as a CLIP model's name
         raise ParamsError(f"{params}: methods.{method}: {error}") from error
@@ -107,9 +112,7 @@ def evaluate(
     from dejavu.evaluation import evaluate as evaluate_run
 
     layout, run = _run(params, task, network, method, seed, expect)
-    result = evaluate_run(run, layout.checkpoint(run), layout.data, layout.metrics(run))
-    for metric in result["metrics"]:
-        typer.echo(f"{metric['name']:>18} {metric['value']:10.4f} {metric['unit']}")
+    _show(evaluate_run(run, layout.checkpoint(run), layout.data, layout.metrics(run)))
 
 
 @app.command()
@@ -147,7 +150,7 @@ def text_pair(params: ParamsOption = DEFAULT) -> None:
 
     layout = _layout(params)
     files = layout.text_pair, layout.text_pair_metrics
-    with _progress("text pair") as step:
+    with progress_bar("text pair") as step:
         measured = train_text_pair(layout.data, layout.params.text_pair, *files, step)
     for encoder in ("trained", "untrained"):
         typer.echo(f"{encoder:>9}: recall at 1 {measured[encoder]['recall_at_1']:.1%} on val")
@@ -214,7 +217,7 @@ def gallery(
     """Draw every redaction, its spectrum and its regeneration, on photographs and on rooms."""
     from dejavu.gallery import draw_gallery
 
-    with _progress("gallery") as step:
+    with progress_bar("gallery") as step:
         drawn = draw_gallery(output, steps, step)
     for path in drawn:
         typer.echo(f"drew {path}")
@@ -232,6 +235,41 @@ def predict(
     for image in images:
         array, picture = predict_image(checkpoint, image, output)
         typer.echo(f"{image}: {array}, {picture}")
+
+
+@app.command(name="save")
+def save_run(
+    task: TaskOption,
+    method: MethodOption,
+    output: Annotated[Path, typer.Argument(help="Folder to write to.")],
+    params: ParamsOption = DEFAULT,
+    network: NetworkOption = "fpn",
+    seed: SeedOption = 0,
+) -> None:
+    """Save a run's predictions for the evaluated split, as the data set's own tools read them."""
+    from dejavu.saved import save_predictions
+
+    layout, run = _run(params, task, network, method, seed, None)
+    with progress_bar("predicting") as step:
+        files = save_predictions(layout, run, output, step)
+    typer.echo(f"wrote {len(files)} predictions to {output}")
+
+
+@app.command()
+def score(
+    task: TaskOption,
+    method: MethodOption,
+    predictions: Annotated[Path, typer.Argument(help="Folder of saved predictions.")],
+    output: Annotated[Path, typer.Argument(help="Metrics file to write.")],
+    params: ParamsOption = DEFAULT,
+    network: NetworkOption = "fpn",
+    seed: SeedOption = 0,
+) -> None:
+    """Score saved predictions by the study's protocol."""
+    from dejavu.saved import score_predictions
+
+    layout, run = _run(params, task, network, method, seed, None)
+    _show(score_predictions(layout, run, predictions, output))
 
 
 @app.command(name="strip")
@@ -300,22 +338,11 @@ def _run(
     return layout, run
 
 
+def _show(result: dict[str, Any]) -> None:
+    for metric in result["metrics"]:
+        typer.echo(f"{metric['name']:>18} {metric['value']:10.4f} {metric['unit']}")
+
+
 def _known_task(layout: "Layout", task: str) -> None:
     if task not in layout.params.tasks:
         raise ParamsError(f"tasks: the study has no {task!r}; it has: {layout.params.tasks}")
-
-
-@contextmanager
-def _progress(title: str) -> Iterator["Progress"]:
-    """A live line for a person at a terminal; nothing in a log file."""
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    console = Console(stderr=True)
-    with Bar(console=console, disable=not console.is_terminal, transient=True) as bar:
-        line = bar.add_task(title, total=None)
-
-        def step(done: int, total: int, note: str = "") -> None:
-            bar.update(line, completed=done, total=total, description=f"{title} {note}")
-
-        yield step

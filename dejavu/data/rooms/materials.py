@@ -12,7 +12,7 @@ from functools import cache
 
 import numpy as np
 
-from dejavu.data.textures import Texture
+from dejavu.data.rooms.textures import Texture
 
 Colour = tuple[float, float, float]
 

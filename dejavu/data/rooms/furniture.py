@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from dejavu.data.raycast import Array, Shape, Solid
+from dejavu.data.rooms.raycast import Array, Shape, Solid
 
 Rng = np.random.Generator
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dejavu.data.raycast import Array
-from dejavu.data.scenes import Scene
-from dejavu.data.tracing import Hits
+from dejavu.data.rooms.raycast import Array
+from dejavu.data.rooms.scenes import Scene
+from dejavu.data.rooms.tracing import Hits
 
 MAX_LENGTH = 160
 """Longest caption, characters: what fits the prepared files."""

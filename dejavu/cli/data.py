@@ -1,0 +1,119 @@
+"""``python -m dejavu data VERB``: data sets that are read where they were unpacked."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dejavu.cli.options import DEFAULT, ParamsOption, RootOption, progress_bar
+from dejavu.errors import DataError, ParamsError
+
+if TYPE_CHECKING:
+    from dejavu.config import DataParams
+    from dejavu.data.check import Checked
+
+app = typer.Typer(
+    help="Data sets on disk: check them, get them, decode them.", no_args_is_help=True
+)
+
+NameArgument = Annotated[str, typer.Argument(help="A data set, such as nyuv2.")]
+
+
+@app.command()
+def check(
+    name: NameArgument,
+    root: RootOption = None,
+    variant: Annotated[
+        str | None, typer.Option(help="One of its variants; the first if left out.")
+    ] = None,
+    task: Annotated[
+        list[str] | None, typer.Option(help="A task to be studied; all if left out.")
+    ] = None,
+    params: Annotated[
+        Path | None,
+        typer.Option(
+            help="A study of the data set, which says variant and tasks; writes its manifest.",
+            metavar="FILE",
+        ),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that decode.")] = 1,
+) -> None:
+    """Decode every image of a data set once; say what is there, or what is wrong and its fix."""
+    from dejavu.config import load_params
+    from dejavu.data.check import check_dataset
+    from dejavu.data.roots import data_root
+    from dejavu.layout import Layout
+
+    study = load_params(params) if params else None
+    data = study.data if study else _data_params(name, variant)
+    if data.name != name:
+        raise ParamsError(f"{params}: studies {data.name}, not {name}")
+    tasks: list[str] = [*study.tasks] if study else task or [*(data.tasks or ())]
+    folder = root or data_root(name)
+    with progress_bar(f"checking {name}") as step:
+        checked = check_dataset(name, data.variant_name, folder, tasks, data.val, jobs, step)
+    typer.echo(_summary(checked, tasks))
+    if study:
+        layout = Layout(study)
+        checked.write(layout.data, study)
+        typer.echo(f"wrote {layout.data / 'manifest.json'}")
+
+
+@app.command()
+def download(name: NameArgument, root: RootOption = None) -> None:
+    """Fetch a data set that needs no registration: resumed if interrupted, and verified."""
+    from dejavu.data.fetching import obtain
+    from dejavu.data.roots import data_root
+    from dejavu.data.sets import dataset_class
+
+    _data_params(name, None)
+    kind, folder = dataset_class(name), root or data_root(name)
+    if not kind.downloads:
+        raise DataError(f"{kind.title} cannot be fetched without you: {kind.source}")
+    with progress_bar(f"downloading {name}") as step:
+        obtain(kind.downloads, folder, step)
+    found = kind.find(folder) or folder
+    typer.echo(
+        f"{kind.title} is in {found}; next: python -m dejavu data check {name} --root {found}"
+    )
+
+
+@app.command()
+def cache(
+    params: ParamsOption = DEFAULT,
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "train",
+    root: RootOption = None,
+) -> None:
+    """Decode a split of a study once, to be read again without decoding."""
+    from dejavu.config import load_params
+    from dejavu.data.indexed import IndexedSplit
+    from dejavu.data.roots import use_root
+    from dejavu.layout import Layout
+
+    layout = Layout(load_params(params))
+    if layout.params.data.is_rooms:
+        raise ParamsError(f"{params}: its data is rendered, not decoded; it needs no cache")
+    use_root(root)
+    images = IndexedSplit(layout.data, split, layout.params.tasks)
+    size = images.decoded_bytes / 1e9
+    typer.echo(f"{split}: {len(images)} images, {size:.2f} GB decoded in {layout.data / 'cache'}")
+    with progress_bar(f"decoding {split}") as step:
+        images.write_cache(step)
+
+
+def _data_params(name: str, variant: str | None) -> "DataParams":
+    from dejavu.config.reading import parse_data
+
+    params = parse_data({"name": name, "variant": variant, "val": 1}, "data")
+    if params.is_rooms:
+        raise ParamsError("rooms are rendered: python -m dejavu rooms --params FILE")
+    return params
+
+
+def _summary(checked: "Checked", tasks: list[str]) -> str:
+    dataset = checked.dataset
+    counts = ", ".join(f"{split} {len(found)}" for split, found in checked.splits.items())
+    lines = [f"{dataset.title} ({dataset.variant_name}) in {dataset.root} is in order: {counts}"]
+    for task in tasks:
+        lines.append(f"  {task}: {dataset.variant.truth[task]}")
+    return "\n".join(lines + [f"  note: {note}" for note in checked.notes])

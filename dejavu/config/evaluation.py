@@ -1,0 +1,70 @@
+"""Evaluation in params: the protocol of the numbers."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from dejavu.config.base import Count, Fraction, Section
+
+Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class EvaluationParams(Section):
+    """What is scored and how; it is saved in every metrics file."""
+
+    split: Literal["val", "test"] = Field(
+        "test", description="val while anything is being chosen; test for frozen params"
+    )
+    batch_size: Count = Field(32, description="images per forward pass")
+    flip: bool = Field(False, description="average with the prediction for the mirrored image")
+    scales: list[Scale] = Field(
+        [1.0], min_length=1, description="sizes of the image whose predictions are averaged"
+    )
+    window: tuple[Count, Count] | None = Field(
+        None, description="height and width in pixels of a sliding window; null: the whole image"
+    )
+    overlap: float = Field(
+        0.5, ge=0, lt=1, description="fraction of a window that the next one shares (with window)"
+    )
+    boundary_ratio: Fraction = Field(
+        0.02, description="boundary IoU band, as a fraction of the image diagonal"
+    )
+    boundary_tolerance: Count = Field(1, description="boundary F tolerance in pixels")
+    trimap_widths: list[Count] = Field(
+        [1, 2, 4, 8, 16], description="trimap half-widths in pixels", min_length=1
+    )
+    edge_width: Count = Field(2, description="half-width of depth and normal edge bands in pixels")
+    min_depth: float = Field(1e-3, gt=0, description="nearest depth scored, metres")
+    max_depth: float = Field(
+        20.0, gt=0, allow_inf_nan=False, description="farthest depth scored, metres"
+    )
+    depth_crop: Literal["none", "eigen", "garg"] = Field(
+        "none", description="pixels scored: all, Eigen's crop of NYUv2, or Garg's of KITTI"
+    )
+    depth_alignment: Literal["none", "median"] = Field(
+        "none", description="whether each predicted depth map is first scaled to the true median"
+    )
+    depth_reduction: Literal["images", "pixels"] = Field(
+        "images", description="mean over images, or over the pixels of the whole split"
+    )
+
+    def protocol(self, task: str) -> dict[str, Any]:
+        """Return the settings that a task's numbers depend on."""
+        common = ["flip", "scales", "window", *(["overlap"] if self.window else [])]
+        depth = ["min_depth", "max_depth", "depth_crop", "depth_alignment", "depth_reduction"]
+        own = {
+            "segmentation": ["boundary_ratio", "boundary_tolerance", "trimap_widths"],
+            "depth": ["edge_width", *depth],
+            "normals": ["edge_width"],
+        }
+        return self.model_dump(mode="json", include={*common, *own[task]})
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "EvaluationParams":
+        if self.min_depth >= self.max_depth:
+            raise ValueError(
+                f"min_depth ({self.min_depth}) must be below max_depth ({self.max_depth})"
+            )
+        if len(set(self.scales)) < len(self.scales):
+            raise ValueError(f"scales: {self.scales} names one twice; remove the repetition")
+        return self

@@ -1,0 +1,129 @@
+"""Decoded copies of images that are read in place: one flat file per split and role.
+
+Every pixel is stored as it is read, so that a cache changes no result, only the time of reading.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dejavu.data.raw import Array
+from dejavu.errors import DataError
+from dejavu.files import whole_file, write_text
+from dejavu.progress import Progress, silent
+
+_LAYOUT: dict[str, tuple[np.dtype[Any], int]] = {
+    "image": (np.dtype("u1"), 3),
+    "label": (np.dtype("u1"), 1),
+    "depth": (np.dtype("<f4"), 1),
+    "normals": (np.dtype("<f4"), 3),
+}
+"""Type of a number and numbers per pixel, by role."""
+
+
+class DecodedCache:
+    """The decoded images of one split.
+
+    Args:
+        folder: of the cache.
+        split: name of the split.
+        roles: what is in it.
+        sizes: N x 2, height and width of each image in pixels.
+    """
+
+    def __init__(self, folder: Path, split: str, roles: Sequence[str], sizes: Array) -> None:
+        pixels = sizes.astype(np.int64).prod(axis=1)
+        self._sizes, self._ends = sizes, pixels.cumsum()
+        self._maps: dict[str, Array] = {}
+        for role in roles:
+            path, (dtype, channels) = cache_file(folder, split, role), _LAYOUT[role]
+            found, expected = path.stat().st_size, int(pixels.sum()) * channels * dtype.itemsize
+            if found != expected:
+                raise DataError(f"{path}: has {found} bytes, not {expected}; delete {folder}")
+            self._maps[role] = np.memmap(path, dtype, "r")
+
+    @classmethod
+    def find(cls, directory: Path, split: str, index: str, sizes: Array) -> "DecodedCache | None":
+        """Open the cache of a split, if there is one of this very index (by its SHA-256).
+
+        Raises:
+            DataError: a file of the cache is damaged.
+        """
+        folder = directory / "cache"
+        try:
+            made = json.loads((folder / f"{split}.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return cls(folder, split, made["roles"], sizes) if made["index"] == index else None
+
+    def __contains__(self, role: str) -> bool:
+        return role in self._maps
+
+    def read(self, index: int, role: str) -> Array:
+        """Return what `RawDataset.read` returned for one image."""
+        _, channels = _LAYOUT[role]
+        height, width = self._sizes[index]
+        end = self._ends[index]
+        flat = self._maps[role][(end - height * width) * channels : end * channels]
+        shape = (height, width, channels) if channels > 1 else (height, width)
+        return np.array(flat.reshape(shape))
+
+
+def cache_file(folder: Path, split: str, role: str) -> Path:
+    """Name the file of a role."""
+    return folder / f"{split}.{role}.bin"
+
+
+def cache_bytes(sizes: Array, roles: Sequence[str]) -> int:
+    """Return how large the cache of a split will be."""
+    pixels = int(sizes.astype(np.int64).prod(axis=1).sum())
+    layouts = [_LAYOUT[role] for role in roles]
+    return sum(pixels * channels * dtype.itemsize for dtype, channels in layouts)
+
+
+def write_cache(
+    folder: Path,
+    split: str,
+    index: str,
+    count: int,
+    roles: Sequence[str],
+    read: Callable[[int, str], Array],
+    progress: Progress = silent,
+) -> None:
+    """Decode a split into ``folder``; the same images give the same bytes.
+
+    Args:
+        folder: of the cache.
+        split: name of the split.
+        index: SHA-256 of its index, by which the cache is known.
+        count: number of images.
+        roles: what to keep.
+        read: decodes a role of the image at an index.
+        progress: called after each image.
+    """
+    for role in roles:
+        dtype, _ = _LAYOUT[role]
+        with whole_file(cache_file(folder, split, role)) as temporary, temporary.open("wb") as file:
+            for position in range(count):
+                file.write(np.ascontiguousarray(read(position, role), dtype).tobytes())
+                progress(position + 1, count, f"{split} {role}")
+    write_text(folder / f"{split}.json", json.dumps({"index": index, "roles": [*roles]}) + "\n")
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Refuse to start what the disk cannot hold.
+
+    Raises:
+        DataError: there is less space than ``needed`` bytes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DataError(
+            f"{folder}: the decoded cache needs {needed / 1e9:.1f} GB and the disk has "
+            f"{free / 1e9:.1f} GB left: set data.cache to false, or make room"
+        )

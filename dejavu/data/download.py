@@ -1,0 +1,45 @@
+"""A file of a data set, as its publisher serves it without registration."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+
+@dataclass(frozen=True)
+class Download:
+    """One file of a data set, as its publisher serves it.
+
+    Attributes:
+        url: where it is, http or https.
+        path: where it goes, relative to the data set's root, with slashes.
+        bytes: its size, where that is known.
+        checksum: algorithm and hexadecimal digest, such as ``md5:...`` or ``sha256:...``, where
+            one is published.
+
+    Raises:
+        ValueError: the URL, the path or the checksum is not of that form.
+
+    Example:
+        >>> Download("https://host/a.zip", "a.zip", checksum="md5:9e107d9d372bb6826bd81d3542a419d6")
+        ... # doctest: +ELLIPSIS
+        Download(url='https://host/a.zip', path='a.zip', bytes=None, checksum='md5:9e1...')
+    """
+
+    url: str
+    path: str
+    bytes: int | None = None
+    checksum: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(("http://", "https://")):
+            raise ValueError(f"url={self.url!r} must start with http:// or https://")
+        path = PurePosixPath(self.path)
+        if not path.name or path.is_absolute() or ".." in path.parts:
+            raise ValueError(f"path={self.path!r} must be relative, and stay below the root")
+        if self.checksum is not None:
+            algorithm, _, digest = self.checksum.partition(":")
+            known = algorithm in hashlib.algorithms_guaranteed
+            if not known or len(digest) != 2 * hashlib.new(algorithm).digest_size:
+                raise ValueError(
+                    f"checksum={self.checksum!r} must be an algorithm and a digest: md5:..."
+                )

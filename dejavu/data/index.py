@@ -1,0 +1,46 @@
+"""The index of a split that is read in place: its files, sizes and checksums, a line per image."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dejavu.data.conventions import ROLES
+from dejavu.data.manifest import MEND
+from dejavu.data.raw import Array
+from dejavu.errors import DataError
+
+COLUMNS = ("name", "group", "position", "height", "width", *("image", *ROLES.values()))
+CHECKSUMS = ("bytes", "sha256")
+
+
+def write_index(path: Path, rows: Sequence[dict[str, object]]) -> None:
+    """Write an index: a line per image, with ``COLUMNS`` and ``CHECKSUMS``."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [*COLUMNS, *CHECKSUMS], lineterminator="\n", restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_index(path: Path) -> dict[str, Array]:
+    """Read an index, a column in one array each, as long as there are images.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except FileNotFoundError:
+        raise DataError(f"{path}: the manifest names it, but it is missing; {MEND}") from None
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read ({error}); {MEND}") from None
+    numbers = {"position", "height", "width", "bytes"}
+    try:
+        return {
+            key: np.array([row[key] for row in rows], np.int64 if key in numbers else np.str_)
+            for key in (*COLUMNS, *CHECKSUMS)
+        }
+    except (KeyError, ValueError, TypeError) as error:
+        raise DataError(f"{path}: is not an index ({error!r}); {MEND}") from None

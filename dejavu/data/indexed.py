@@ -1,0 +1,137 @@
+"""Splits that are read in place: an index of files, and where they are on this machine."""
+
+from collections.abc import Sequence
+from functools import cache, cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dejavu.data.augment import KINDS
+from dejavu.data.cache import DecodedCache, cache_bytes, require_space, write_cache
+from dejavu.data.conventions import ROLES
+from dejavu.data.index import read_index
+from dejavu.data.manifest import MEND
+from dejavu.data.raw import Array, Entry, RawDataset
+from dejavu.data.roots import data_root
+from dejavu.data.sample import Example
+from dejavu.data.sets import dataset_class
+from dejavu.data.split import Size, Split
+from dejavu.errors import DataError
+from dejavu.progress import Progress, silent
+
+
+class IndexedSplit(Split):
+    """One split of a data set that is read in place.
+
+    The index is held in a few arrays, which worker processes share; files are opened in the
+    process that reads them.
+
+    Args:
+        directory: folder with ``manifest.json`` and the index of each split.
+        split: name of the split.
+        tasks: whose ground truth is read beside the image.
+
+    Raises:
+        DataError: manifest or index is missing or damaged, or the data set's folder is not found.
+    """
+
+    def __init__(self, directory: Path, split: str, tasks: Sequence[str]) -> None:
+        super().__init__(directory, split)
+        self._roles = ["image", *(ROLES[task] for task in tasks)]
+        self._columns = read_index(self.path)
+        if len(self._columns["name"]) != len(self):
+            raise DataError(
+                f"{self.path}: lists {len(self._columns['name'])} images, and the manifest says "
+                f"{len(self)}; {MEND}"
+            )
+        self._cache = DecodedCache.find(directory, split, self.record.sha256, self._sizes())
+
+    @cached_property
+    def dataset(self) -> RawDataset:
+        """The data set at its folder on this machine."""
+        name = self.manifest.name
+        return dataset_class(name)(data_root(name), self.manifest.spec["variant"])
+
+    def size(self, index: int) -> Size:  # noqa: D102
+        return int(self._columns["height"][index]), int(self._columns["width"][index])
+
+    def name(self, index: int) -> str:  # noqa: D102
+        return str(self._columns["name"][index])
+
+    def entry(self, index: int) -> Entry:
+        """Return the files of one image."""
+        row = {key: values[index] for key, values in self._columns.items()}
+        files = {role: str(row[role]) for role in ("image", *ROLES.values()) if row[role]}
+        return Entry(str(row["name"]), str(row["group"]), files, int(row["position"]))
+
+    def read(self, index: int, role: str) -> Array:
+        """Read one part of an image, decoded; see `RawDataset.read`.
+
+        Raises:
+            DataError: the file is missing or damaged, or the data set has no such part.
+        """
+        if self._cache and role in self._cache:
+            return self._cache.read(index, role)
+        entry = self.entry(index)
+        if role not in entry.files:
+            raise DataError(f"{self.path}: {entry.name} has no {role}; {MEND}")
+        return self.dataset.read(entry, role)
+
+    def example(self, index: int) -> Example:  # noqa: D102
+        return {role: _as_tensor(self.read(index, role), role) for role in self._roles}
+
+    def verify(self) -> None:
+        """Compare the index with the manifest, and each image's bytes on disk with the index.
+
+        Raises:
+            DataError: they differ; the message names the image.
+        """
+        super().verify()
+        if self._cache and all(role in self._cache for role in self._roles):
+            return
+        size_of = cache(_file_size)
+        for index in range(len(self)):
+            entry, expected = self.entry(index), int(self._columns["bytes"][index])
+            found = sum(size_of(self.dataset.root / f) for f in {*entry.files.values()})
+            if found != expected:
+                raise DataError(
+                    f"{self.dataset.path(entry, 'image')}: this image and its ground truth have "
+                    f"{found} bytes, and had {expected} when the data was checked; {MEND}"
+                )
+
+    @property
+    def decoded_bytes(self) -> int:
+        """How large the decoded copy of this split is."""
+        return cache_bytes(self._sizes(), self._roles)
+
+    def write_cache(self, progress: Progress = silent) -> None:
+        """Decode the split into the folder ``cache`` beside the index, where there is room.
+
+        Raises:
+            DataError: the disk has too little space, or a file is missing or damaged.
+        """
+        folder = self.path.parent / "cache"
+        require_space(folder, self.decoded_bytes)
+        made_of = (self.path.stem, self.record.sha256, len(self))
+        write_cache(folder, *made_of, self._roles, self.read, progress)
+
+    def _sizes(self) -> Array:
+        return np.stack([self._columns["height"], self._columns["width"]], axis=1)
+
+
+def _file_size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        raise DataError(f"{path}: was there when the data was checked and is missing") from None
+
+
+def _as_tensor(array: Array, role: str) -> Tensor:
+    if role == "depth":
+        array = array[None]
+    elif role != "label":  # labels stay uint8 until they are in a batch: they are resized faster
+        array = array.transpose(2, 0, 1)
+    tensor: Tensor = KINDS[role](torch.from_numpy(np.ascontiguousarray(array)))
+    return tensor

@@ -1,0 +1,18 @@
+"""Where the downloaded data set is on this machine; it decides nothing about a result."""
+
+import os
+from pathlib import Path
+
+ROOT_VARIABLE = "DEJAVU_ROOT"
+"""Environment variable that names the folder of the study's data set."""
+
+
+def data_root(name: str) -> Path:
+    """Return the folder of a data set: what ``DEJAVU_ROOT`` names, or ``data/raw/NAME``."""
+    return Path(os.environ.get(ROOT_VARIABLE) or Path("data") / "raw" / name)
+
+
+def use_root(root: Path | None) -> None:
+    """Name the folder for the rest of this process, and for those that it starts."""
+    if root is not None:
+        os.environ[ROOT_VARIABLE] = str(root)
