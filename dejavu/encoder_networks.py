@@ -131,8 +131,9 @@ def _build_smp(architecture: str, name: str, channels: int) -> Parts:
     if architecture == "dpt":
         _check_patches(network.encoder.output_strides)
     head = network.segmentation_head
-    # What follows the last convolution enlarges the output, which is done here.
-    return network.encoder, network.decoder, head.head if architecture == "dpt" else head[:1]
+    # What follows the last convolution enlarges the output, which `EncoderDecoder` does.
+    head = head.head if architecture == "dpt" else nn.Sequential(head[0])
+    return network.encoder, network.decoder, head
 
 
 def _check_patches(strides: list[int]) -> None:

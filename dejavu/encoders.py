@@ -58,13 +58,7 @@ def check_encoder(name: str) -> None:
     if name.startswith(TIMM):
         timm = model_library("timm")
         known = [TIMM + model for model in timm.list_models()]
-        try:
-            found = timm.get_pretrained_cfg(name.removeprefix(TIMM), allow_unregistered=False)
-        except RuntimeError as error:  # the model is known, its tag is not
-            tags = timm.list_pretrained(name.removeprefix(TIMM).split(".")[0] + ".*")
-            raise ParamsError(
-                f"encoder {name!r}: {error} timm has: {', '.join(TIMM + tag for tag in tags)}"
-            ) from None
+        found = timm.is_model(name.removeprefix(TIMM))
     else:
         names = model_library("segmentation_models_pytorch").encoders.get_encoder_names()
         known = [encoder for encoder in names if not encoder.startswith(_UNFIT)]
@@ -73,6 +67,18 @@ def check_encoder(name: str) -> None:
         near = difflib.get_close_matches(name, known, n=3)
         hint = f"near are: {', '.join(near)}" if near else "or give a model of timm as tu-NAME"
         raise ParamsError(f"encoder {name!r}: there is none of that name; {hint}")
+    if name.startswith(TIMM):
+        _check_tag(name.removeprefix(TIMM))
+
+
+def _check_tag(name: str) -> None:
+    model, _, tag = name.partition(".")
+    known = model_library("timm").list_pretrained(f"{model}.*")
+    if tag and name not in known:
+        listed = ", ".join(TIMM + each for each in known) or "none"
+        raise ParamsError(
+            f"encoder '{TIMM}{name}': timm has no weights of that tag; it has: {listed}"
+        )
 
 
 def timm_options(name: str) -> dict[str, Any]:

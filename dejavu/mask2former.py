@@ -75,6 +75,8 @@ class Mask2Former(nn.Module):
         strides = list(encoder.feature_info.reduction())
         if strides != _STRIDES:
             raise _unfit(name, f"its features are at strides {strides}, not {_STRIDES}")
+        if getattr(encoder, "output_fmt", "NCHW") != "NCHW":
+            raise _unfit(name, "its features have their channels last")
         if params.pretrained:
             load_imagenet_weights(encoder, name)
 

@@ -60,7 +60,7 @@ def train_alone(run: Run, task: Task, condition: Condition, pool: Split) -> Rege
 
 def descend(criterion: RegenerationLoss, losses: Iterable[Tensor], params: TrainParams) -> None:
     """Take an optimiser step for each loss, clipped and on schedule as in training."""
-    optimizer = create_optimizer(criterion, None, params)
+    optimizer = create_optimizer(None, criterion, params)
     for step, loss in enumerate(losses):
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -169,10 +169,10 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def create_optimizer(
-    model: nn.Module, criterion: nn.Module | None, params: TrainParams
+    model: nn.Module | None, criterion: nn.Module | None, params: TrainParams
 ) -> torch.optim.Optimizer:
-    """Optimiser of the base network and, as a group of its own, the CRM."""
-    groups = _network_groups(model, params.head_rate)
+    """Optimiser of the base network and, as a group of its own, the CRM; either may be absent."""
+    groups = _network_groups(model, params.head_rate) if model else []
     if criterion:
         groups.append({"params": list(criterion.parameters())})
     rate, decay = params.learning_rate, params.weight_decay

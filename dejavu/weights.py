@@ -117,14 +117,18 @@ def _read(file: Path) -> dict[str, Tensor]:
 def _explain(name: str, file: Path | None, reason: str) -> str:
     repository = hub_repository(name)
     if file is not None:
+        source = f"model.safetensors of {repository}" if repository else "a whole file"
         return (
-            f"{file}: not the ImageNet weights of encoder {name!r} ({reason}); put model.safetensors"
-            f" of {repository} there as it is published"
+            f"{file}: not the ImageNet weights of encoder {name!r} ({reason}); put {source} there, "
+            "as it is published"
         )
     folder = os.environ.get(WEIGHTS_FOLDER)
     place = f"in {folder}" if folder else f"(no folder is named by {WEIGHTS_FOLDER})"
     if repository is None:
-        return f"encoder {name!r}: no {name}.safetensors or .pth {place}, and none is published"
+        return (
+            f"encoder {name!r}: no {name}.safetensors or .pth {place}, and none is published; "
+            "choose another encoder, or leave pretrained out"
+        )
     return (
         f"encoder {name!r}: no {name}.safetensors or .pth {place}, and the hub did not give its "
         f"ImageNet weights ({reason}); where there is a network, fetch model.safetensors of "

@@ -40,6 +40,7 @@ def data(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from dejavu.data.rooms.scenes import RoomsSpec
 
     folder = tmp_path_factory.mktemp("study") / Layout(params).data
+    assert params.data.rooms is not None
     settings = params.data.rooms.model_dump()
     counts = {split: settings.pop(split) for split in ("train", "val", "test")}
     prepare_rooms(RoomsSpec(**settings), counts, folder)

@@ -63,6 +63,8 @@ def rooms(
     from dejavu.data.rooms.scenes import RoomsSpec
 
     layout = _layout(params)
+    if layout.params.data.rooms is None:
+        raise ParamsError(f"{params}: reads {layout.params.data.name}, and renders no rooms")
     settings = layout.params.data.rooms.model_dump()
     counts = {split: settings.pop(split) for split in ("train", "val", "test")}
     with progress_bar("rooms") as step:

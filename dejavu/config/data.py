@@ -50,7 +50,14 @@ class DataParams(Section):
     cache: bool = Field(
         False, description="keep a decoded copy of the images; changes no result (not for rooms)"
     )
-    rooms: RoomsParams = Field(default_factory=RoomsParams)
+    rooms: RoomsParams | None = Field(None, description="what is rendered (rooms only)")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rooms_by_default(cls, tree: Any) -> Any:
+        if isinstance(tree, dict) and tree.get("name", ROOMS) == ROOMS and not tree.get("rooms"):
+            return tree | {"rooms": {}}
+        return tree
 
     @model_validator(mode="after")
     def _known(self) -> "DataParams":
@@ -59,6 +66,8 @@ class DataParams(Section):
             near = difflib.get_close_matches(self.name, names, n=1)
             hint = f"did you mean {near[0]!r}?" if near else "choose one of them"
             raise ValueError(f"name: {self.name!r} is none of {', '.join(names)}; {hint}")
+        if self.rooms and not self.is_rooms:
+            raise ValueError(f"rooms: {self.name} is not rendered; leave it out")
         variants = [] if self.is_rooms else [*dataset_class(self.name).variants]
         if self.variant is not None and self.variant not in variants:
             known = ", ".join(variants) or "none, leave it out"
@@ -85,6 +94,6 @@ class DataParams(Section):
 
     def identity(self) -> dict[str, Any]:
         """Return the fields that decide what the data is."""
-        if self.is_rooms:
+        if self.rooms:
             return {"name": self.name, "rooms": self.rooms.model_dump()}
         return {"name": self.name, "variant": self.variant_name, "val": self.val}

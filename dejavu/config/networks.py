@@ -20,6 +20,10 @@ ENCODER_FAMILIES = {
 """Architectures that are built around an encoder, and how the name of one that fits begins."""
 
 
+POOLED = ("deeplabv3plus", "upernet")
+"""Architectures that normalise one value per image and channel over a batch: it cannot be one."""
+
+
 class NetworkParams(Section):
     """A network by name, its size or its encoder, and the weights that it starts from."""
 
@@ -45,8 +49,7 @@ class NetworkParams(Section):
     width: Count = Field(DEFAULT_WIDTH, description="channels at stride 2 (feature_pyramid only)")
     encoder: str | None = Field(
         None,
-        description="encoder of segmentation_models_pytorch (resnet50, mit_b2), or tu-NAME of timm "
-        "(deeplabv3plus, upernet, segformer, fpn, dpt, hrnet and mask2former only)",
+        description="of segmentation_models_pytorch (resnet50), or tu-NAME of timm; see docs",
     )
     pretrained: bool = Field(
         False, description="start from the encoder's ImageNet weights (with encoder)"

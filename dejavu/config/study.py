@@ -8,7 +8,7 @@ from dejavu.config.base import Count, Fraction, Gamma, Label, Section, TaskName
 from dejavu.config.data import DataParams
 from dejavu.config.evaluation import EvaluationParams
 from dejavu.config.methods import MethodParams
-from dejavu.config.networks import NetworkParams
+from dejavu.config.networks import POOLED, NetworkParams
 from dejavu.config.redactions import RedactionParams, largest_block
 from dejavu.config.tasks import DepthParams, NormalsParams, SegmentationParams
 from dejavu.config.training import TrainParams
@@ -58,7 +58,7 @@ class Params(Section):
     seeds: list[Annotated[int, Field(ge=0)]] = Field(
         description="one paired run of every method per seed", min_length=1
     )
-    data: DataParams = Field(default_factory=DataParams)
+    data: DataParams = Field(default_factory=lambda: DataParams.model_validate({}))
     segmentation: SegmentationParams = Field(default_factory=SegmentationParams)
     depth: DepthParams = Field(default_factory=DepthParams)
     normals: NormalsParams = Field(default_factory=NormalsParams)
@@ -82,6 +82,8 @@ class Params(Section):
             )
         for label, method in self.methods.items():
             self._check_method(f"methods.{label}", method)
+        for label, network in self.networks.items():
+            self._check_network(f"networks.{label}", network)
         self._check_data()
         self._check_counts()
         return self
@@ -110,6 +112,28 @@ class Params(Section):
                 "batch; raise train.batch_size to 2 or more"
             )
 
+    def _check_network(self, where: str, network: NetworkParams) -> None:
+        missing = set(self.tasks) - set(network.tasks or self.tasks)
+        if missing:
+            raise ValueError(
+                f"{where}.architecture: {network.architecture} cannot be trained for "
+                f"{', '.join(sorted(missing))}"
+            )
+        if network.architecture in POOLED and self.train.batch_size < 2:
+            raise ValueError(
+                f"{where}.architecture: {network.architecture} normalises pooled features over the "
+                "batch; raise train.batch_size to 2 or more"
+            )
+        if network.has_dense_head:
+            return
+        for label, method in self.methods.items():
+            features = method.dejavu is not None and method.dejavu.condition == "features"
+            if features or method.attention:
+                raise ValueError(
+                    f"methods.{label}: reads a network's dense features, which "
+                    f"{network.architecture} ({where}) does not have; leave it out"
+                )
+
     def _check_data(self) -> None:
         offered = self.data.tasks
         missing = [task for task in self.tasks if offered is not None and task not in offered]
@@ -126,7 +150,7 @@ class Params(Section):
             )
 
     def _check_counts(self) -> None:
-        if not self.data.is_rooms:  # then it is known when the data has been found
+        if not self.data.rooms:  # then it is known when the data has been found
             return
         pool = self.data.rooms.train
         if problem := self.train.too_many(pool):
@@ -140,8 +164,9 @@ class Params(Section):
     @property
     def image_size(self) -> tuple[int, int] | None:
         """Height and width of training images in pixels; None where the params do not tell."""
-        rooms = (self.data.rooms.height, self.data.rooms.width) if self.data.is_rooms else None
-        return self.train.augmentation.crop or rooms
+        rooms = self.data.rooms
+        rendered = (rooms.height, rooms.width) if rooms else None
+        return self.train.augmentation.crop or rendered
 
     @property
     def uses_text_pair(self) -> bool:

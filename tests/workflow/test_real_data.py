@@ -1,0 +1,140 @@
+"""The five studies of real data, end to end, on tiny data sets in the official layouts."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dejavu.config import load_params
+from dejavu.reference import render_params
+from tests.builders import ade20k, cityscapes, coco, kitti, nyuv2
+from tests.workflow.conftest import ENVIRONMENT, ROOT, clone, run
+
+pytestmark = pytest.mark.pipeline
+Plan = Callable[..., dict[str, int]]
+
+BUILDERS: dict[str, Callable[[Path], None]] = {
+    "nyuv2": nyuv2.build,
+    "cityscapes": cityscapes.build,
+    "ade20k": ade20k.build,
+    "kitti": kitti.build,
+    "coco": coco.build,
+}
+SMALLEST = {
+    "deeplabv3plus": "resnet18",
+    "fpn": "resnet18",
+    "upernet": "resnet18",
+    "segformer": "mit_b0",
+    "hrnet": "tu-hrnet_w18_small",
+    "dpt": "tu-vit_tiny_patch16_224",
+}
+
+
+def shrink(study: dict[str, Any]) -> dict[str, Any]:
+    """Make a study that ends within a minute; data, tasks, losses and protocol stay."""
+    label, network = next(iter(study["networks"].items()))
+    encoder = SMALLEST.get(network["architecture"])
+    methods = dict(list(study["methods"].items())[:2])
+    train = study["train"] | {"steps": 2, "batch_size": 2, "subset": None, "warmup": 1}
+    train["augmentation"] = train["augmentation"] | {"crop": [64, 96]}
+    return study | {
+        "networks": {label: network | {"encoder": encoder, "pretrained": False}},
+        "methods": methods,
+        "seeds": [0],
+        "data": study["data"] | {"val": 1},
+        "train": train | {"workers": 1, "threads": 1, "log_every": 1},
+        "evaluation": study["evaluation"] | {"batch_size": 2},
+        "gap": {"steps": 1},
+        "cost": {"rounds": 1},
+        "report": study.get("report", {}) | {"scenes": 1},
+    }
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone in which each real-data study is tiny."""
+    tree = clone(tmp_path_factory.mktemp("real"))
+    for name in BUILDERS:
+        study = yaml.safe_load((ROOT / f"params/{name}.yaml").read_text())
+        (tree / f"params/{name}.yaml").write_text(yaml.safe_dump(shrink(study), sort_keys=False))
+    return tree
+
+
+@pytest.fixture(scope="module")
+def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Tiny data sets outside the tree, read-only."""
+    folder = tmp_path_factory.mktemp("downloads")
+    for name, build in BUILDERS.items():
+        (folder / name).mkdir()
+        build(folder / name)
+    run(folder, "chmod", "-R", "a-w", ".")
+    yield {name: folder / name for name in BUILDERS}
+    run(folder, "chmod", "-R", "u+w", ".")
+
+
+def study_flags(name: str) -> tuple[str, ...]:
+    return ("--cores", "2", "--configfile", f"params/{name}.yaml")
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_study_runs_from_a_download_to_its_tables(
+    name: str, tree: Path, roots: dict[str, Path]
+) -> None:
+    before = sorted((p, p.stat().st_mtime_ns) for p in roots[name].rglob("*"))
+    run(tree, "snakemake", *study_flags(name), "--config", f"root={roots[name]}")
+    assert sorted((p, p.stat().st_mtime_ns) for p in roots[name].rglob("*")) == before
+    params = load_params(tree / f"params/{name}.yaml")
+    results = tree / "results" / name
+    table = (results / "tables/main.md").read_text()
+    for task in params.tasks:
+        metrics = results / "metrics/runs" / task
+        files = [json.loads(path.read_text()) for path in metrics.rglob("*.json")]
+        assert len(files) == 2
+        assert all(one["dataset"] == name and one["images"] == 3 for one in files)
+        assert f"truth = {files[0]['protocol']['truth']}" in table
+    assert (results / "report.html").stat().st_size > 50_000
+    assert str(roots[name]) not in (tree / f"data/{name}/manifest.json").read_text()
+
+
+def test_a_moved_folder_makes_nothing_stale(
+    tree: Path, roots: dict[str, Path], planned: Plan, tmp_path: Path
+) -> None:
+    moved = shutil.copytree(roots["coco"], tmp_path / "elsewhere")
+    assert planned(tree, *study_flags("coco")[2:], "--config", f"root={moved}") == {}
+    assert planned(tree, *study_flags("coco")[2:]) == {}
+
+
+def test_a_changed_label_is_noticed_and_then_trained_on(
+    tree: Path, roots: dict[str, Path], tmp_path: Path
+) -> None:
+    """Files are not watched: a size that changed stops a job, and a new check makes it stale."""
+    root = shutil.copytree(roots["ade20k"], tmp_path / "ade20k")
+    run(root, "chmod", "-R", "u+w", ".")
+    study = ("--configfile", "params/ade20k.yaml", "--config", f"root={root}")
+    label = next((root / "annotations/training").iterdir())
+    label.write_bytes((root / "annotations/validation/ADE_val_00000001.png").read_bytes())
+    (tree / "results/ade20k/checkpoints").rename(tmp_path / "checkpoints")
+    said = run(tree, "snakemake", "--cores", "2", *study, expect=1)
+    assert "when the data was checked" in said
+    said = run(tree, "snakemake", "--cores", "2", *study, "-R", "check_data")
+    assert "Traceback" not in said
+
+
+def test_wrong_data_stops_the_study_before_anything_is_trained(
+    tree: Path, roots: dict[str, Path], tmp_path: Path
+) -> None:
+    root = shutil.copytree(roots["cityscapes"], tmp_path / "cityscapes")
+    run(root, "chmod", "-R", "u+w", ".")
+    broken = next((root / "gtFine/train").rglob("*_labelIds.png"))
+    broken.write_bytes(broken.read_bytes()[:200])
+    fresh = clone(tmp_path)
+    (fresh / "params/cityscapes.yaml").write_text((tree / "params/cityscapes.yaml").read_text())
+    study = ("--configfile", "params/cityscapes.yaml", "--config", f"root={root}")
+    said = run(fresh, "snakemake", "--cores", "2", *study, expect=1)
+    assert f"{broken.name}: cannot be decoded" in " ".join(said.split())
+    assert "Traceback" not in said
+    assert not (fresh / "results/cityscapes").exists()
