@@ -63,8 +63,9 @@ class Batches(Dataset[Batch]):
     def steps(self, first: int, end: int) -> Iterable[Batch]:
         """Yield the batches of steps ``first`` to ``end`` - 1, prepared by worker processes."""
         steps = range(first, end)
-        if not self._params.workers:
+        if not self._params.workers or not steps:
             return map(self.draw, steps)
+        self._split.example(0)  # what a data set parses once is parsed before the processes part
         return DataLoader(
             self,
             batch_size=None,

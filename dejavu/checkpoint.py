@@ -34,13 +34,15 @@ class Provenance:
         run: hash of the run.
         identity: the fields that made the run (see `dejavu.identity`).
         palette: one RGB colour (0 to 255) per class of the data.
-        data: SHA-256 of the training split's file.
+        data: fingerprint of the training images and of the task's ground truth.
+        weights: SHA-256 of the encoder's weights before training; None where they were drawn.
     """
 
     run: str
     identity: dict[str, Any]
     palette: Sequence[Sequence[int]]
     data: str
+    weights: str | None = None
 
 
 @dataclass(frozen=True)

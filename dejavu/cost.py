@@ -25,7 +25,8 @@ from dejavu.files import write_text
 from dejavu.identity import Run
 from dejavu.layout import Layout
 from dejavu.memory import PeakMemory
-from dejavu.training import create_optimizer, training_step
+from dejavu.optimisation import create_optimizer
+from dejavu.training import training_step
 
 _WARM_UP = 3
 
@@ -36,7 +37,7 @@ class Stepper:
     def __init__(self, run: Run, data: Path, text_pair: Path) -> None:
         self.run = run
         self.device = best_device()
-        pool = open_split(data, "train", [run.task])
+        pool = open_split(data, run.params.data, "train", [run.task])
         batches = Batches(pool, run.train, run.seed)
         self.arm = Arm(run, build_task(run.identity(), pool.manifest.palette), self.device)
         self.arm.supervise([pool.caption(i) for i in batches.subset.tolist()], text_pair)

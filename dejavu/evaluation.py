@@ -39,7 +39,7 @@ def evaluate(run: Run, checkpoint: Path, data: Path, output: Path) -> dict[str, 
         DataError: the data is missing or damaged.
     """
     protocol = run.params.evaluation
-    scenes = open_split(data, protocol.split, [run.task])
+    scenes = open_split(data, run.params.data, protocol.split, [run.task])
     trained = load_run(run, checkpoint, scenes.manifest)
     scenes.verify()
     torch.set_num_threads(run.params.train.threads)
@@ -47,7 +47,8 @@ def evaluate(run: Run, checkpoint: Path, data: Path, output: Path) -> dict[str, 
     for _, sample, prediction in predictions(trained.model, trained.task, scenes, protocol):
         for metric in metrics:
             metric.update(prediction, trained.task.target(sample))
-    result = describe(run, scenes, trained.task, metrics) | {"checkpoint": str(checkpoint)}
+    origin = {"weights": trained.provenance.weights, "checkpoint": str(checkpoint)}
+    result = describe(run, scenes, trained.task, metrics) | origin
     write_text(output, json.dumps(result, indent=1) + "\n")
     return result
 
@@ -95,7 +96,7 @@ def load_run(run: Run, path: Path, manifest: Manifest) -> Checkpoint:
     checkpoint = load_checkpoint(path)
     made = checkpoint.provenance
     different = [k for k, v in run.identity().items() if made.identity.get(k) != v]
-    if made.data != manifest.splits["train"].sha256:
+    if made.data != manifest.splits["train"].fingerprints[run.task]:
         different.append("images")
     if made.run != run.hash or different:
         raise CheckpointError(

@@ -30,7 +30,9 @@ def measure_gaps(layout: Layout, task_name: str) -> list[dict[str, Any]]:
     """
     params = layout.params
     prepare_torch(params.train)
-    pool, val = (open_split(layout.data, split, [task_name]) for split in ("train", "val"))
+    pool, val = (
+        open_split(layout.data, params.data, split, [task_name]) for split in ("train", "val")
+    )
     pool.verify()
     val.verify()
     rows: list[dict[str, Any]] = []

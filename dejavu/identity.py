@@ -17,8 +17,12 @@ from dejavu.config import Params, TrainParams, gammas, needs_text_pair
 from dejavu.errors import ParamsError
 
 _PACKAGE = Path(__file__).parent
-# Their effect on a run is the resolved fields, which the hash holds already, or a message.
-_WITHOUT_EFFECT = {"config", "errors", "identity"}
+# Their effect on a run is the resolved fields, which the hash holds already, or a message; or they
+# say where the same bytes come from.
+_WITHOUT_EFFECT = {
+    *("config", "errors", "identity", "progress"),
+    *("data.cache", "data.download", "data.roots"),
+}
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class Run:
         """Return every field that changes the run's result."""
         return {
             "data": self.params.data.identity(),
-            "train": self.train.model_dump(mode="json", exclude={"checkpoint_every", "workers"}),
+            "train": _training(self.train),
             "task": self.task,
             "settings": getattr(self.params, self.task).model_dump(mode="json"),
             "network": self.params.networks[self.network].model_dump(mode="json"),
@@ -98,14 +102,15 @@ class Run:
 def data_modules(params: Params) -> list[str]:
     """Name the modules, below the package, that make the study's data, or read it in place."""
     name = params.data.name
-    return [f"data.{name}"] if params.data.is_rooms else [f"data.sets.{name}", "data.check"]
+    return [f"data.{name}"] if params.data.is_rooms else [f"data.sets.{name}"]
 
 
 def data_hash(params: Params) -> str:
     """Hash of what makes the study's prepared data, or checks what is read in place."""
     # Of data that is read in place, the tasks say what is read at all.
     fields = [params.data.identity(), None if params.data.is_rooms else params.tasks]
-    return digest(fields, *data_modules(params))
+    check = [] if params.data.is_rooms else ["data.check"]
+    return digest(fields, *data_modules(params), *check)
 
 
 def text_pair_hash(params: Params) -> str:
@@ -121,7 +126,7 @@ def evaluation_hash(params: Params) -> str:
 def gap_hash(params: Params, task: str) -> str:
     """Hash of what measures a task's oracle gaps."""
     methods = [m.dejavu.model_dump(exclude={"gamma"}) for m in params.methods.values() if m.dejavu]
-    fields = [task, params.gap.model_dump(), params.train.model_dump(), params.seeds[0], methods]
+    fields = [task, params.gap.model_dump(), _training(params.train), params.seeds[0], methods]
     return digest([data_hash(params), *fields, *_read(params)], "gap", without="metrics")
 
 
@@ -134,6 +139,11 @@ def cost_hash(params: Params, task: str) -> str:
     """Hash of what measures a task's costs."""
     fields = [_first_runs(params, task), params.cost.rounds, params.report.reference]
     return digest([*fields, *_read(params)], "cost", without="metrics")
+
+
+def _training(train: TrainParams) -> dict[str, Any]:
+    """The fields of the training that change its result."""
+    return train.model_dump(mode="json", exclude={"checkpoint_every", "workers"})
 
 
 def _first_runs(params: Params, task: str) -> list[str]:
@@ -180,10 +190,15 @@ def _closure(module: str, without: str) -> set[str]:
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name not in found and name.split(".")[0] not in {*_WITHOUT_EFFECT, without}:
+        if name not in found and not _is_below(name, {*_WITHOUT_EFFECT, without}):
             found.add(name)
-            waiting += _imports(_parse(name))
+            waiting += _imports(name)
     return found
+
+
+def _is_below(module: str, packages: set[str]) -> bool:
+    parts = module.split(".")
+    return any(".".join(parts[: end + 1]) in packages for end in range(len(parts)))
 
 
 def _source(module: str) -> Path | None:
@@ -200,16 +215,27 @@ def _parse(module: str) -> ast.Module:
     return ast.parse(source.read_bytes())
 
 
-def _imports(tree: ast.Module) -> list[str]:
+def _imports(module: str) -> list[str]:
     """Names of the package's modules that a module imports, at its top or inside a function."""
     names: list[str] = []
-    for node in ast.walk(tree):
+    for node in ast.walk(_parse(module)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.ImportFrom):
+            parent = _parent(module, node.level) if node.level else ""
+            origin = ".".join(filter(None, [parent, node.module]))
+            names += [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
     inside = [name.removeprefix("dejavu.") for name in names if name.startswith("dejavu.")]
     return [name for name in inside if _source(name)]
+
+
+def _parent(module: str, level: int) -> str:
+    """Return what the dots of a relative import stand for, as an absolute name."""
+    source = _source(module)
+    parts = ["dejavu", *module.split(".")]
+    if source is not None and source.name != "__init__.py":
+        parts.pop()
+    return ".".join(parts[: len(parts) - level + 1])
 
 
 def _canonical(node: Any) -> Any:

@@ -32,9 +32,7 @@ def infer(model: nn.Module, task: Task, image: Tensor, protocol: EvaluationParam
     size = image.shape[-2:]
     views = [*_views(image, protocol)]
     if len(views) == 1:
-        view, mirrored = views[0]
-        if not mirrored:
-            return task.predict(_resized(task, _output(model, view, protocol), size))
+        return task.predict(_resized(task, _output(model, views[0][0], protocol), size))
     total = torch.zeros(())
     for view, mirrored in views:
         soft = task.soft(_resized(task, _output(model, view, protocol), size))

@@ -13,9 +13,9 @@ from dejavu.data.sample import Sample
 from dejavu.data.split import Split
 from dejavu.identity import Run
 from dejavu.losses import RegenerationLoss
+from dejavu.optimisation import clip_gradients, create_optimizer, learning_rate, set_rate
 from dejavu.seeding import generator
 from dejavu.tasks import Task
-from dejavu.training import clip_gradients, create_optimizer, learning_rate, set_rate
 
 Condition = Callable[[Sample], Tensor]
 """Maps a batch to what the regeneration is conditioned on, B x channels x H x W."""
@@ -49,8 +49,8 @@ def train_alone(run: Run, task: Task, condition: Condition, pool: Split) -> Rege
     assert criterion is not None
 
     def losses() -> Iterator[Tensor]:
-        for step in range(params.steps):
-            sample = batches.draw(step).to(device).sample
+        for step, batch in enumerate(batches.steps(0, params.steps)):
+            sample = batch.to(device).sample
             draws = generator(run.seed, "redaction", step)
             yield criterion.loss_from_condition(sample.image, condition(sample), draws)
 

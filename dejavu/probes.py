@@ -44,7 +44,9 @@ def measure_probes(layout: Layout, task_name: str, store: Path) -> list[dict[str
     """
     params = layout.params
     prepare_torch(params.train)
-    pool, val = (open_split(layout.data, split, [task_name]) for split in ("train", "val"))
+    pool, val = (
+        open_split(layout.data, params.data, split, [task_name]) for split in ("train", "val")
+    )
     pool.verify()
     val.verify()
     rows = [_probe(run, layout, store, pool, val) for run in layout.probed(task_name)]

@@ -32,7 +32,7 @@ def qualitative_rows(layout: Layout, task: str) -> list[QualitativeRow]:
         reference, prediction of the method, ground truth, and both errors.
     """
     params = layout.params
-    scenes = open_split(layout.data, params.evaluation.split, [task])
+    scenes = open_split(layout.data, params.data, params.evaluation.split, [task])
     first = range(min(params.report.scenes, len(scenes)))
     sample = scenes.batch(first, params.train.augmentation.crop)
     name = params.report.reference

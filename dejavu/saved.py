@@ -5,7 +5,7 @@ and normals are arrays as they were predicted, for a PNG would round what is sco
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,10 @@ def save_predictions(
         DataError: the data is missing or damaged.
     """
     protocol = run.params.evaluation
-    scenes = open_split(layout.data, protocol.split, [run.task])
+    scenes = open_split(layout.data, layout.params.data, protocol.split, [run.task])
     trained = load_run(run, layout.checkpoint(run), scenes.manifest)
     scenes.verify()
+    torch.set_num_threads(run.params.train.threads)  # as in the evaluation
     files = []
     for indices, _, predicted in predictions(trained.model, trained.task, scenes, protocol):
         for index, prediction in zip(indices, predicted, strict=True):
@@ -65,31 +66,39 @@ def score_predictions(layout: Layout, run: Run, folder: Path, output: Path) -> d
         DataError: a prediction is missing, or is of another size or kind than its ground truth.
     """
     protocol = run.params.evaluation
-    scenes = open_split(layout.data, protocol.split, [run.task])
+    scenes = open_split(layout.data, layout.params.data, protocol.split, [run.task])
     scenes.verify()
+    torch.set_num_threads(run.params.train.threads)  # sums depend on it
     task = build_task(run.identity(), scenes.manifest.palette)
     metrics = task.metrics(protocol)
-    for prediction, target in _pairs(scenes, task, folder):
+    # In the batches of the evaluation: sums in the same order are the same.
+    for indices in scenes.batches(protocol.batch_size):
+        target = task.target(scenes.batch(indices))
+        prediction = _read_batch(scenes, task, folder, indices, target)
         for metric in metrics:
             metric.update(prediction, target)
-    result = describe(run, scenes, task, metrics) | {"predictions": str(folder)}
+    result = describe(run, scenes, task, metrics) | {"weights": None, "predictions": str(folder)}
     write_text(output, json.dumps(result, indent=1) + "\n")
     return result
 
 
-def _pairs(scenes: Split, task: Task, folder: Path) -> Iterator[tuple[Tensor, Tensor]]:
-    for index in range(len(scenes)):
+def _read_batch(
+    scenes: Split, task: Task, folder: Path, indices: Sequence[int], target: Tensor
+) -> Tensor:
+    """Read the predictions for some images, each of the size of its ground truth."""
+    read = []
+    for index, truth in zip(indices, target, strict=True):
         path = folder / _file_name(scenes, task.name, index)
         if not path.is_file():
             raise DataError(f"{path}: is missing; every image of the split needs a prediction")
-        target = task.target(scenes.batch([index]))
-        prediction = torch.from_numpy(_read(path, scenes)).unsqueeze(0)
-        if prediction.shape != target.shape:
+        prediction = torch.from_numpy(_read(path, scenes))
+        if prediction.shape != truth.shape:
             raise DataError(
-                f"{path}: has shape {tuple(prediction.shape[1:])}, and the ground truth "
-                f"{tuple(target.shape[1:])}"
+                f"{path}: has shape {tuple(prediction.shape)}, and the ground truth "
+                f"{tuple(truth.shape)}"
             )
-        yield prediction, target
+        read.append(prediction)
+    return torch.stack(read)
 
 
 def _file_name(scenes: Split, task: str, index: int) -> str:
@@ -114,9 +123,12 @@ def _write(path: Path, scenes: Split, prediction: Tensor) -> None:
 def _read(path: Path, scenes: Split) -> Array:
     if path.suffix == ".npy":
         try:
-            return np.asarray(np.load(path), np.float32)
-        except (OSError, ValueError, EOFError) as error:
+            array = np.asarray(np.load(path), np.float32)
+        except (OSError, ValueError, TypeError, EOFError) as error:
             raise DataError(f"{path}: cannot be read as an array ({error})") from None
+        if not np.isfinite(array).all():
+            raise DataError(f"{path}: holds values that are not finite")
+        return array
     ids = _ids(scenes)
     labels = np.full(256, -1, np.int64)
     labels[ids] = np.arange(len(ids))

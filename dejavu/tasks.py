@@ -18,7 +18,7 @@ from torch import Tensor
 
 from dejavu.config.evaluation import EvaluationParams
 from dejavu.config.tasks import DepthParams, NormalsParams, SegmentationParams
-from dejavu.data.sample import IGNORE_INDEX, Sample
+from dejavu.data.sample import IGNORE_INDEX, Sample, mirror_normals
 from dejavu.edges import depth_edges, label_changes, normal_edges
 from dejavu.metrics import (
     BoundaryF,
@@ -216,9 +216,6 @@ class Depth(Task):
     boundary = "edge_rmse"
     condition_channels = 1
 
-    SHOWN = (0.5, 10.0)
-    """Depths between which pictures change colour, metres."""
-
     def __init__(self, settings: DepthParams | Settings | None = None) -> None:
         self.settings = DepthParams.model_validate(settings or {})
         self.channels = self.settings.bins if self.settings.head == "bins" else 1
@@ -230,7 +227,9 @@ class Depth(Task):
     def loss(  # noqa: D102
         self, output: Tensor, target: Tensor, weight: Tensor | None = None
     ) -> Tensor:
-        return DEPTH_LOSSES[self.settings.loss](self.predict(output), target, weight)
+        # What is farther than any prediction, such as the sky by stereo, would never be learned.
+        reachable = target * (target <= self._far)
+        return DEPTH_LOSSES[self.settings.loss](self.predict(output), reachable, weight)
 
     def edges(self, target: Tensor) -> Tensor:  # noqa: D102
         return depth_edges(target)
@@ -279,10 +278,18 @@ class Depth(Task):
         )
         return [DepthMetric(scored), DepthEdgeMetric(scored, width=protocol.edge_width)]
 
-    def colour(self, prediction: Tensor) -> Tensor:  # noqa: D102
-        near, far = self.SHOWN
-        position = (prediction[:, 0].clamp(near, far) / near).log() / math.log(far / near)
-        return _colour_map(1 - position, "turbo")
+    def colour(self, prediction: Tensor) -> Tensor:
+        """Draw metres on a log scale, B x H x W x 3 uint8: near is red, unknown is black.
+
+        Over a wide range, colours change between five times the nearest and half the farthest
+        depth alone, for hardly anything is outside.
+        """
+        near, far = self._near, self._far
+        if far > 20 * near:
+            near, far = 5 * near, far / 2
+        depth = prediction[:, 0]
+        position = (depth.clamp(near, far) / near).log() / math.log(far / near)
+        return _colour_map(1 - position, "turbo") * (depth > 0).unsqueeze(-1)
 
     def error(self, prediction: Tensor, target: Tensor) -> Tensor:  # noqa: D102
         relative = (prediction - target).abs() / target.clamp(min=self._near)
@@ -325,9 +332,8 @@ class Normals(Task):
     def predict(self, output: Tensor) -> Tensor:  # noqa: D102
         return F.normalize(output, dim=1)
 
-    def mirror(self, soft: Tensor) -> Tensor:
-        """Mirror unit vectors left to right: n_x changes its sign."""
-        return soft.flip(-1) * soft.new_tensor([-1.0, 1.0, 1.0]).view(1, 3, 1, 1)
+    def mirror(self, soft: Tensor) -> Tensor:  # noqa: D102
+        return mirror_normals(soft)
 
     def decide(self, soft: Tensor) -> Tensor:  # noqa: D102
         return F.normalize(soft, dim=1)

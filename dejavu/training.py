@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from dejavu.arms import Arm
 from dejavu.batches import Batch, Batches
@@ -17,9 +16,16 @@ from dejavu.checkpoint import Provenance, best_device, save_checkpoint
 from dejavu.config import TrainParams
 from dejavu.data.opening import open_split
 from dejavu.data.split import Split
-from dejavu.errors import CheckpointError, DejaVuError, ParamsError
+from dejavu.errors import CheckpointError, DejaVuError
 from dejavu.files import copy_file, locked, whole_file
 from dejavu.identity import Run
+from dejavu.optimisation import (
+    clip_gradients,
+    create_optimizer,
+    encoder_digest,
+    learning_rate,
+    set_rate,
+)
 from dejavu.progress import Progress, silent
 
 
@@ -49,7 +55,7 @@ def train(
         DataError: the data is missing or damaged.
         CheckpointError: the resume state cannot be read.
     """
-    scenes = open_split(data, "train", [run.task])
+    scenes = open_split(data, run.params.data, "train", [run.task])
     scenes.verify()
     work = work_folder(store, run, scenes)
     with locked(work):
@@ -66,7 +72,7 @@ def work_folder(store: Path, run: Run, scenes: Split) -> Path:
 
     On other images it is another run, though the same params found them.
     """
-    return store / f"{run.hash}-{scenes.record.sha256[:8]}"
+    return store / f"{run.hash}-{scenes.record.fingerprints[run.task][:8]}"
 
 
 def _fit(run: Run, scenes: Split, work: Path, progress: Progress, text_pair: Path | None) -> None:
@@ -78,6 +84,9 @@ def _fit(run: Run, scenes: Split, work: Path, progress: Progress, text_pair: Pat
     arm = Arm(run, build_task(run.identity(), palette), device)
     arm.supervise([scenes.caption(i) for i in batches.subset.tolist()], text_pair)
     optimizer = create_optimizer(arm.model, arm.criterion, params)
+
+    pretrained = run.params.networks[run.network].pretrained
+    weights = encoder_digest(arm.model) if pretrained else None
 
     # ---- where an earlier attempt stopped ---------------------------------------------------
     state_file, log_file = work / "state.pt", work / "log.jsonl"
@@ -119,7 +128,8 @@ def _fit(run: Run, scenes: Split, work: Path, progress: Progress, text_pair: Pat
                     torch.save(state, temporary)
 
     # ---- the finished run -------------------------------------------------------------------
-    made_from = Provenance(run.hash, run.identity(), palette, scenes.record.sha256)
+    images = scenes.record.fingerprints[run.task]
+    made_from = Provenance(run.hash, run.identity(), palette, images, weights)
     save_checkpoint(work / "model.safetensors", made_from, arm.model.cpu(), arm.criterion)
     state_file.unlink(missing_ok=True)
 
@@ -155,70 +165,6 @@ def prepare_torch(params: TrainParams) -> None:
     """Make arithmetic repeatable: a fixed number of threads, deterministic kernels."""
     torch.set_num_threads(params.threads)
     torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
-
-
-def clip_gradients(module: nn.Module, params: TrainParams) -> float:
-    """Clip a module's gradients by their norm, apart from any other's; return the norm before."""
-    return nn.utils.clip_grad_norm_([*module.parameters()], params.clip_norm).item()
-
-
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of every group, by its own factor."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate * group.get("rate_factor", 1)
-
-
-def create_optimizer(
-    model: nn.Module | None, criterion: nn.Module | None, params: TrainParams
-) -> torch.optim.Optimizer:
-    """Optimiser of the base network and, as a group of its own, the CRM; either may be absent."""
-    groups = _network_groups(model, params.head_rate) if model else []
-    if criterion:
-        groups.append({"params": list(criterion.parameters())})
-    rate, decay = params.learning_rate, params.weight_decay
-    if params.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=rate, momentum=params.momentum, weight_decay=decay)
-    kind = torch.optim.AdamW if params.optimizer == "adamw" else torch.optim.Adam
-    return kind(groups, lr=rate, weight_decay=decay)
-
-
-def _network_groups(model: nn.Module, head_rate: float) -> list[dict[str, Any]]:
-    """One group; or two, where a network has an encoder and all else learns at another rate."""
-    if head_rate == 1:
-        return [{"params": list(model.parameters())}]
-    named = [*model.named_parameters()]
-    encoder = [p for name, p in named if "encoder." in f".{name}"]
-    others = [p for name, p in named if "encoder." not in f".{name}"]
-    if not encoder:
-        raise ParamsError(
-            "train.head_rate: the network has no encoder that could learn at another rate; "
-            "leave it at 1"
-        )
-    return [{"params": encoder}, {"params": others, "rate_factor": head_rate}]
-
-
-def learning_rate(step: int, params: TrainParams) -> float:
-    """Learning rate of a step, a pure function, so that resuming restores nothing.
-
-    ``one_cycle`` (Smith and Topin, 2018, as in torch's OneCycleLR with cosine annealing): from
-    1/25 of the peak up to it during the first 30 % of the steps, then down to 1/250,000 of it.
-    ``poly`` (as in Chen et al., 2017): peak * (1 - step / steps) ** power, during the warm-up
-    times a factor that rises linearly from 1/1000 to 1.
-    """
-    peak = params.learning_rate
-    if params.schedule == "poly":
-        decayed = peak * math.pow(1 - step / params.steps, params.power)
-        if step >= params.warmup:
-            return decayed
-        return decayed * (1e-3 + (1 - 1e-3) * step / params.warmup)
-    turn, last = 0.3 * params.steps - 1, params.steps - 1
-    if step <= turn:
-        return _cosine(peak / 25, peak, step / turn)
-    return _cosine(peak, peak / 25e4, (step - turn) / (last - turn))
-
-
-def _cosine(start: float, end: float, fraction: float) -> float:
-    return end + (start - end) / 2 * (1 + math.cos(math.pi * fraction))
 
 
 def _load_state(path: Path, run: str) -> dict[str, Any]:

@@ -1,15 +1,21 @@
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from dejavu.cli import main
 from dejavu.config import Params, parse_params
+from dejavu.data.sets import dataset_class
 from dejavu.identity import Run
 from dejavu.reference import render_params
 from dejavu.training import train
+from tests.conftest import Downloads, disk_params
 
 
 def dejavu(*arguments: str, cwd: Path, expect: int = 0) -> str:
@@ -104,3 +110,137 @@ def test_what_only_the_library_can_judge_is_one_message_too(params: Params, fold
     tree["methods"]["dejavu-spatial"]["dejavu"]["text"] = text
     study.write_text(render_params(parse_params(tree, "clip")))
     assert "clip.pt: no such file" in dejavu("train", *run, cwd=folder, expect=1)
+
+
+def on_disk_study(name: str, folder: Path) -> str:
+    """Write the tiny study of a data set into a working directory; return its params file."""
+    (folder / "params").mkdir(exist_ok=True)
+    (folder / f"params/{name}.yaml").write_text(render_params(disk_params(name)))
+    return f"params/{name}.yaml"
+
+
+def dejavu_here(*arguments: str, capsys: pytest.CaptureFixture[str], expect: int = 0) -> str:
+    """What `dejavu` does, without a process of its own: heavy imports take seconds in each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["dejavu", *arguments])
+        patch.setenv("DEJAVU_ROOT", os.environ.get("DEJAVU_ROOT", ""))  # restored: --root sets it
+        with pytest.raises(SystemExit) as ended:
+            main()
+    said = capsys.readouterr()
+    assert (ended.value.code or 0) == expect, said.err
+    return said.out + said.err
+
+
+def test_checking_and_caching_a_download(
+    downloads: Downloads, manifests: Downloads, tmp_path: Path
+) -> None:
+    root = downloads("ade20k")
+    study, flag = on_disk_study("ade20k", tmp_path), ("--root", str(root))
+    said = dejavu("data", "check", "ade20k", *flag, "--params", study, "--jobs", "2", cwd=tmp_path)
+    assert f"ADE20K (challenge) in {root} is in order: train 5, val 1, test 3" in said
+    assert dataset_class("ade20k").variants["challenge"].truth["segmentation"] in said
+    assert "wrote data/ade20k/manifest.json" in said
+    for path in manifests("ade20k").iterdir():
+        assert (tmp_path / "data/ade20k" / path.name).read_bytes() == path.read_bytes()
+    said = dejavu("data", "cache", "--split", "test", *flag, "--params", study, cwd=tmp_path)
+    assert "test: 3 images, 0.00 GB decoded in data/ade20k/cache" in said
+    assert (tmp_path / "data/ade20k/cache/test.label.bin").stat().st_size == 3 * 64 * 96
+
+
+def test_a_check_without_a_study_writes_nothing(
+    downloads: Downloads,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("DEJAVU_ROOT", str(downloads("cityscapes")))
+    monkeypatch.chdir(tmp_path)
+    said = dejavu_here("data", "check", "cityscapes", "--task", "depth", capsys=capsys)
+    assert "Cityscapes (fine) in" in said
+    assert "  depth: stereo disparity" in said
+    assert "segmentation" not in said
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (
+            ["check", "nyuv3"],
+            "'nyuv3' is none of rooms, ade20k, cityscapes, coco, kitti, nyuv2",
+        ),
+        (["check", "rooms"], "rooms are rendered: python -m dejavu rooms --params FILE"),
+        (["check", "rooms", "--params", "params/default.yaml"], "rooms are rendered"),
+        (["check", "coco", "--params", "params/default.yaml"], "studies rooms, not coco"),
+        (["check", "coco", "--params", "gone.yaml"], "gone.yaml: no such params file"),
+        (["check", "kitti", "--variant", "dense"], "kitti has no 'dense'; it has: improved, raw"),
+        (
+            ["check", "cityscapes", "--task", "depht"],
+            "--task: cityscapes (fine) has no ground truth for depht; it has: segmentation, depth",
+        ),
+        (["check", "cityscapes", "--root", "gone"], "gone/leftImg8bit/train: is missing."),
+        (["download", "cityscapes"], "https://www.cityscapes-dataset.com/downloads/ after registr"),
+        (["download", "kitti"], "KITTI cannot be fetched without you: https://www.cvlibs.net"),
+        (["download", "rooms"], "rooms are rendered"),
+        (["download", "imagenet"], "'imagenet' is none of rooms, ade20k"),
+        (["cache"], "params/default.yaml: its data is rendered, not decoded; it needs no cache"),
+        (
+            ["cache", "--params", "params/coco.yaml"],
+            "data/coco/manifest.json: there is no prepared data here",
+        ),
+    ],
+)
+def test_a_users_mistake_about_data_is_one_message(
+    folder: Path,
+    arguments: list[str],
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    on_disk_study("coco", folder)
+    monkeypatch.chdir(folder)
+    said = dejavu_here("data", *arguments, capsys=capsys, expect=1)
+    assert said.startswith("dejavu: ")
+    assert expected in said
+    assert "Traceback" not in said
+
+
+def test_damaged_data_is_one_message_and_no_manifest(downloads: Downloads, tmp_path: Path) -> None:
+    root = copytree(downloads("coco"), tmp_path / "coco")
+    study = on_disk_study("coco", tmp_path)
+    for number in (9, 25):
+        (root / f"annotations/panoptic_train2017/{number:012d}.png").write_bytes(b"PNG")
+    said = dejavu(
+        *("--root", str(root), "data", "check", "coco", "--params", study), cwd=tmp_path, expect=1
+    )
+    assert said.startswith(f"dejavu: {root}: 2 of 9 images are not in order:\n")
+    for number in (9, 25):
+        assert f"{number:012d}.png: cannot be decoded" in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "data").exists()
+
+
+def test_predictions_are_saved_and_scored(
+    downloads: Downloads,
+    manifests: Downloads,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    study = on_disk_study("ade20k", tmp_path)
+    copytree(manifests("ade20k"), tmp_path / "data/ade20k")
+    monkeypatch.chdir(tmp_path)
+    flags = ("--task", "segmentation", "--method", "baseline", "--params", study)
+
+    def run(verb: str, *arguments: str, expect: int = 0) -> str:
+        root = ("--root", str(downloads("ade20k")))
+        return dejavu_here(*root, verb, *flags, *arguments, capsys=capsys, expect=expect)
+
+    run("train")
+    evaluated = run("evaluate")
+    assert "wrote 3 predictions to out" in run("save", "out")
+    assert run("score", "out", "metrics.json") == evaluated
+    assert json.loads(Path("metrics.json").read_text())["predictions"] == "out"
+    Path("out/ADE_val_00000002.png").unlink()
+    said = run("score", "out", "metrics.json", expect=1)
+    assert "ADE_val_00000002.png: is missing; every image of the split needs a prediction" in said

@@ -2,6 +2,7 @@ import copy
 import dataclasses
 import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,6 +14,7 @@ from dejavu.attention import SharedAttention
 from dejavu.config import (
     AttentionParams,
     CRMParams,
+    DataParams,
     DejaVuParams,
     Params,
     RedactionParams,
@@ -20,13 +22,14 @@ from dejavu.config import (
     load_params,
     parse_params,
 )
+from dejavu.data.sets import dataset_class
 from dejavu.distances import TERMS
 from dejavu.errors import ParamsError
 from dejavu.redaction import REDACTIONS
 from dejavu.reference import generated_files, render_params
 from dejavu.regeneration import CRM
 from dejavu.tasks import TASKS
-from tests.conftest import TINY, tiny_params
+from tests.conftest import ON_DISK, TINY, disk_params, tiny_params
 
 ROOT = Path(__file__).parent.parent
 
@@ -178,6 +181,39 @@ def test_names_in_params_are_the_names_in_the_code() -> None:
         ("train.label_density", 0, "train.label_density: input should be greater than 0"),
         ("evaluation.min_depth", 50.0, "evaluation: min_depth (50.0) must be below max_depth"),
         ("evaluation.split", "train", "evaluation.split: input should be 'val' or 'test'"),
+        ("evaluation.scales", [], "evaluation.scales: list should have at least 1"),
+        ("evaluation.scales", [1.0, 1.0], "evaluation: scales: [1.0, 1.0] names one twice"),
+        ("evaluation.scales", [0.5, 0.0], "evaluation.scales.1: input should be greater than 0"),
+        ("evaluation.window", [0, 9], "evaluation.window.0: input should be greater than or equal"),
+        ("evaluation.overlap", 1.0, "evaluation.overlap: input should be less than 1"),
+        ("train.warmup", 6, "train: warmup (6) must be below steps (6)"),
+        ("train.head_rate", 0, "train.head_rate: input should be greater than 0"),
+        ("train.momentum", 1, "train.momentum: input should be less than 1"),
+        ("train.optimizer", "lamb", "train.optimizer: input should be 'adamw', 'adam' or 'sgd'"),
+        ("train.workers", -1, "train.workers: input should be greater than or equal to 0"),
+        ("train.augmentation.scale", [0.5, 2], "train.augmentation.crop: images that are zoomed"),
+        ("train.augmentation.crop", [8, 0], "train.augmentation.crop.1: input should be greater"),
+        (
+            "train.augmentation.crop",
+            [8, 32],
+            "methods.dejavu-spatial.dejavu.redaction.block: 8 does not fit an image whose smaller",
+        ),
+        (
+            "data.name",
+            "nyu",
+            "data: name: 'nyu' is none of rooms, ade20k, cityscapes, coco, kitti, nyuv2; did you "
+            "mean 'nyuv2'?",
+        ),
+        ("data.name", "imagenet", "coco, kitti, nyuv2; choose one of them"),
+        ("data.variant", "fine", "data: variant: rooms has no 'fine'; it has: none, leave it out"),
+        ("data.name", "coco", "data: rooms: coco is not rendered; leave it out"),
+        ("data.val", 0, "data.val: input should be greater than or equal to 1"),
+        ("data.root", "/data", "data: unknown key 'root'"),
+        (
+            "networks.fpn",
+            {"architecture": "mask2former", "encoder": "tu-resnet50"},
+            "networks.fpn.architecture: mask2former cannot be trained for depth, normals",
+        ),
     ],
 )
 def test_wrong_params_name_the_key_and_the_fix(path: str, value: Any, expected: str) -> None:
@@ -273,3 +309,81 @@ def test_a_missing_file_names_its_neighbours(tmp_path: Path) -> None:
 def test_params_cannot_be_changed_in_place(params: Params) -> None:
     with pytest.raises(ValueError, match="frozen"):
         params.study = "other"  # type: ignore[misc]
+
+
+def disk_tree(name: str, **changes: Any) -> dict[str, Any]:
+    tree: dict[str, Any] = disk_params(name).model_dump(mode="json")
+    return tree | changes
+
+
+@pytest.mark.parametrize("name", ON_DISK)
+def test_every_variant_of_a_data_set_can_be_studied(name: str) -> None:
+    params = disk_params(name)
+    kind = dataset_class(name)
+    assert params.data.variant_name == next(iter(kind.variants))
+    assert not params.data.is_rooms
+    for variant, described in kind.variants.items():
+        data = {"name": name, "variant": variant}
+        found = parse_params(disk_tree(name, data=data, tasks=[*described.truth]), "x")
+        assert found.data.tasks == tuple(described.truth)
+        assert found.image_size == (32, 48)
+    known = ", ".join(kind.variants)
+    tree = disk_tree(name, data={"name": name, "variant": "none"})
+    assert message(tree) == f"study.yaml: data: variant: {name} has no 'none'; it has: {known}"
+
+
+@pytest.mark.parametrize(
+    ("name", "variant", "tasks", "missing", "offered"),
+    [
+        ("coco", None, ["segmentation", "depth", "normals"], "depth, normals", "segmentation"),
+        ("kitti", "raw", ["segmentation", "depth"], "segmentation", "depth"),
+        ("cityscapes", "fine", ["normals"], "normals", "segmentation, depth"),
+    ],
+)
+def test_a_task_without_ground_truth_is_named(
+    name: str, variant: str | None, tasks: list[str], missing: str, offered: str
+) -> None:
+    found = message(disk_tree(name, data={"name": name, "variant": variant}, tasks=tasks))
+    chosen = DataParams(name=name, variant=variant).variant_name
+    assert found == (
+        f"study.yaml: tasks: {name} ({chosen}) has no ground truth for {missing}; it has: {offered}"
+    )
+
+
+def test_images_that_are_read_in_place_need_a_crop() -> None:
+    tree = disk_tree("coco")
+    tree["train"]["augmentation"]["crop"] = None
+    assert "train.augmentation.crop: images that are zoomed, or read in place" in message(tree)
+
+
+def test_captions_and_counts_are_of_rooms_alone() -> None:
+    tree = disk_tree("coco", methods=tiny_params().model_dump(mode="json")["methods"])
+    tree["train"]["subset"] = 10**6  # known to be too many when the data has been found
+    parse_params(tree, "x")
+    text = {"gamma": dict.fromkeys(TASKS, 1.0)}
+    tree["methods"]["dejavu-spatial"]["dejavu"]["text"] = text
+    assert "methods.dejavu-spatial.dejavu.text: coco has no captions; leave it out" in message(tree)
+
+
+@pytest.mark.parametrize("reads", ["attention", "features"])
+def test_a_network_without_dense_features_is_not_asked_for_them(reads: str) -> None:
+    tree = disk_tree("coco", methods=tiny_params().model_dump(mode="json")["methods"])
+    tree["networks"]["fpn"] = {"architecture": "mask2former", "encoder": "tu-resnet50"}
+    parse_params(tree, "x")
+    arm = tree["methods"]["dejavu-spatial"]
+    if reads == "attention":
+        arm["attention"] = {"redaction": arm["dejavu"]["redaction"]}
+    else:
+        arm["dejavu"]["condition"] = "features"
+    expected = r"methods\.dejavu-spatial: reads .* mask2former \(networks\.fpn\) does not have"
+    assert re.search(expected, message(tree))
+
+
+def test_what_decides_the_data_is_what_it_holds() -> None:
+    """Neither a name that is the default one nor a decoded copy makes other data."""
+    data = DataParams(name="nyuv2", val=5)
+    identity = data.identity()
+    for same in ({"variant": "labelled-40"}, {"cache": True}):
+        assert DataParams.model_validate({"name": "nyuv2", "val": 5} | same).identity() == identity
+    for other in ({"variant": "labelled-13"}, {"val": 6}, {"name": "ade20k"}):
+        assert DataParams.model_validate({"name": "nyuv2", "val": 5} | other).identity() != identity

@@ -17,7 +17,7 @@ from dejavu.identity import Run
 from dejavu.tasks import TASKS
 from dejavu.training import train
 from tests.conftest import TINY, tiny_params
-from tests.test_training import damaged
+from tests.test_training import damaged, other_rooms
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +109,18 @@ def test_a_foreign_checkpoint_is_named(tmp_path: Path) -> None:
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"gone\.safetensors: no such checkpoint"):
         load_checkpoint(tmp_path / "gone.safetensors")
+
+
+def test_a_checkpoint_of_other_images_is_refused(
+    params: Params, data: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    """Params and code are the same, and so are the images that are scored."""
+    other = other_rooms(params, tmp_path / "data")
+    for path in (data / "test.npy", data / "val.npy"):
+        (other / path.name).write_bytes(path.read_bytes())
+    manifests = [json.loads((folder / "manifest.json").read_text()) for folder in (data, other)]
+    splits = manifests[0]["splits"] | {"train": manifests[1]["splits"]["train"]}
+    (other / "manifest.json").write_text(json.dumps(manifests[0] | {"splits": splits}))
+    with pytest.raises(CheckpointError, match=r"trained with other images; train it again"):
+        evaluate(spatial(params), checkpoint, other, tmp_path / "m.json")
+    assert not (tmp_path / "m.json").exists()

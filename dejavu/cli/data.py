@@ -48,7 +48,13 @@ def check(
     data = study.data if study else _data_params(name, variant)
     if data.name != name:
         raise ParamsError(f"{params}: studies {data.name}, not {name}")
-    tasks: list[str] = [*study.tasks] if study else task or [*(data.tasks or ())]
+    offered = _tasks(data)
+    tasks: list[str] = [*study.tasks] if study else task or offered
+    if unknown := [one for one in tasks if one not in offered]:
+        raise ParamsError(
+            f"--task: {name} ({data.variant_name}) has no ground truth for {', '.join(unknown)}; "
+            f"it has: {', '.join(offered)}"
+        )
     folder = root or data_root(name)
     with progress_bar(f"checking {name}") as step:
         checked = check_dataset(name, data.variant_name, folder, tasks, data.val, jobs, step)
@@ -105,9 +111,15 @@ def _data_params(name: str, variant: str | None) -> "DataParams":
     from dejavu.config.reading import parse_data
 
     params = parse_data({"name": name, "variant": variant, "val": 1}, "data")
-    if params.is_rooms:
-        raise ParamsError("rooms are rendered: python -m dejavu rooms --params FILE")
+    _tasks(params)
     return params
+
+
+def _tasks(data: "DataParams") -> list[str]:
+    """Name the tasks that data on disk has a ground truth for; rooms are not on disk."""
+    if data.tasks is None:
+        raise ParamsError("rooms are rendered: python -m dejavu rooms --params FILE")
+    return [*data.tasks]
 
 
 def _summary(checked: "Checked", tasks: list[str]) -> str:

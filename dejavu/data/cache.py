@@ -37,28 +37,37 @@ class DecodedCache:
 
     def __init__(self, folder: Path, split: str, roles: Sequence[str], sizes: Array) -> None:
         pixels = sizes.astype(np.int64).prod(axis=1)
+        self._made_of = folder, split, roles, sizes
         self._sizes, self._ends = sizes, pixels.cumsum()
         self._maps: dict[str, Array] = {}
         for role in roles:
-            path, (dtype, channels) = cache_file(folder, split, role), _LAYOUT[role]
-            found, expected = path.stat().st_size, int(pixels.sum()) * channels * dtype.itemsize
+            path, (dtype, _) = cache_file(folder, split, role), _LAYOUT[role]
+            found, expected = _file_size(path), cache_bytes(sizes, [role])
             if found != expected:
                 raise DataError(f"{path}: has {found} bytes, not {expected}; delete {folder}")
             self._maps[role] = np.memmap(path, dtype, "r")
 
+    def __reduce__(self) -> tuple[type["DecodedCache"], tuple[Path, str, Sequence[str], Array]]:
+        """Another process maps the files anew: pickled, a map would be all that it holds."""
+        return type(self), self._made_of
+
     @classmethod
     def find(cls, directory: Path, split: str, index: str, sizes: Array) -> "DecodedCache | None":
-        """Open the cache of a split, if there is one of this very index (by its SHA-256).
+        """Open the cache of a split, if there is one of this very index (by its key).
 
         Raises:
             DataError: a file of the cache is damaged.
         """
         folder = directory / "cache"
+        path = folder / f"{split}.json"
         try:
-            made = json.loads((folder / f"{split}.json").read_text(encoding="utf-8"))
+            made = json.loads(path.read_text(encoding="utf-8"))
+            of, roles = made["index"], made["roles"]
         except FileNotFoundError:
             return None
-        return cls(folder, split, made["roles"], sizes) if made["index"] == index else None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path}: is damaged ({error!r}); delete {folder}") from None
+        return cls(folder, split, roles, sizes) if of == index else None
 
     def __contains__(self, role: str) -> bool:
         return role in self._maps
@@ -99,19 +108,25 @@ def write_cache(
     Args:
         folder: of the cache.
         split: name of the split.
-        index: SHA-256 of its index, by which the cache is known.
+        index: key of its index, by which the cache is known.
         count: number of images.
         roles: what to keep.
         read: decodes a role of the image at an index.
         progress: called after each image.
     """
+    made = folder / f"{split}.json"
+    made.unlink(missing_ok=True)  # while it is there, the files are what it says
     for role in roles:
         dtype, _ = _LAYOUT[role]
         with whole_file(cache_file(folder, split, role)) as temporary, temporary.open("wb") as file:
             for position in range(count):
                 file.write(np.ascontiguousarray(read(position, role), dtype).tobytes())
                 progress(position + 1, count, f"{split} {role}")
-    write_text(folder / f"{split}.json", json.dumps({"index": index, "roles": [*roles]}) + "\n")
+    write_text(made, json.dumps({"index": index, "roles": [*roles]}) + "\n")
+
+
+def _file_size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def require_space(folder: Path, needed: int) -> None:

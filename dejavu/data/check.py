@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from dejavu.config import Params
-from dejavu.data.conventions import IGNORE_INDEX, ROLES
-from dejavu.data.index import write_index
+from dejavu.data.conventions import ROLES
+from dejavu.data.index import shared_file, write_index
+from dejavu.data.inspecting import Found, inspect
 from dejavu.data.manifest import MANIFEST, VERSION, Manifest, SplitRecord, file_sha256
-from dejavu.data.raw import Array, Entry, RawDataset, hold_out
+from dejavu.data.raw import Entry, RawDataset, hold_out
 from dejavu.data.sets import dataset_class
 from dejavu.errors import DataError, ParamsError
 from dejavu.files import whole_file
@@ -25,37 +26,6 @@ from dejavu.progress import Progress, silent
 
 _SHOWN = 10
 """How many problems, or names, a message lists."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """One image that was decoded, with its targets.
-
-    Attributes:
-        entry: its files.
-        size: height and width in pixels.
-        bytes: of its files together.
-        sha256: of all that was decoded, targets included.
-        pixels: SHA-256 of the image alone.
-        class_pixels: number of pixels of each class, by label.
-    """
-
-    entry: Entry
-    size: tuple[int, int]
-    bytes: int
-    sha256: str
-    pixels: str
-    class_pixels: Sequence[int]
-
-    def row(self) -> dict[str, object]:
-        """Return the image's line in the index."""
-        height, width = self.size
-        own = {"height": height, "width": width, "bytes": self.bytes, "sha256": self.sha256}
-        entry = self.entry
-        return {"name": entry.name, "group": entry.group, "position": entry.position} | {
-            **entry.files,
-            **own,
-        }
 
 
 @dataclass(frozen=True)
@@ -90,7 +60,11 @@ class Checked:
                 write_index(temporary, [one.row() for one in found])
             pixels = np.array([one.class_pixels for one in found], np.int64).sum(axis=0)
             records[split] = SplitRecord(
-                len(found), path.name, file_sha256(path), tuple(pixels.tolist())
+                count=len(found),
+                file=path.name,
+                sha256=file_sha256(path),
+                class_pixels=tuple(pixels.tolist()),
+                fingerprints={task: self._fingerprint(found, task) for task in study.tasks},
             )
         variant = self.dataset.variant
         Manifest(
@@ -103,9 +77,17 @@ class Checked:
             palette=tuple(variant.palette),
             intrinsics=variant.intrinsics,
             truth=dict(variant.truth),
+            files=_shared_files(self.dataset, study.tasks),
             notes=tuple(self.notes),
             splits=records,
         ).write(directory)
+
+    def _fingerprint(self, found: Sequence[Found], task: str) -> str:
+        """Hash the names and pixels of images, with a task's ground truth."""
+        role = ROLES[task]
+        measured = self.dataset.computed.get(role, role)
+        rows = [(one.entry.name, one.sha256["image"], one.sha256[measured]) for one in found]
+        return hashlib.sha256(repr(rows).encode()).hexdigest()
 
 
 def check_dataset(
@@ -140,46 +122,10 @@ def check_dataset(
     kept, held = hold_out(official["train"], val)
     entries = {"train": kept, "val": held, "test": official["test"]}
     found = _decode_all(dataset, entries, roles, jobs, progress)
-    checked = Checked(name, dataset, found, _unofficial_files(dataset))
+    notes = [*dataset.notes(), *_unofficial_counts(dataset, official), *_unofficial_files(dataset)]
+    checked = Checked(name, dataset, found, notes)
     _leave_out_duplicates(checked)
     return checked
-
-
-def inspect(dataset: RawDataset, entry: Entry, roles: Sequence[str]) -> Found:
-    """Decode one image with its targets.
-
-    Raises:
-        DataError: a file is missing or damaged, or holds what it may not.
-    """
-    image = dataset.read(entry, "image")
-    parts = {"image": image}
-    for role in {dataset.computed.get(role, role): None for role in roles if role != "image"}:
-        if role not in entry.files:
-            raise DataError(f"{dataset.path(entry, 'image')}: has no {role} beside it")
-        parts[role] = dataset.read(entry, role)
-        if parts[role].shape[:2] != image.shape[:2]:
-            sizes = [" x ".join(map(str, part.shape[:2])) for part in (image, parts[role])]
-            raise DataError(
-                f"{dataset.path(entry, role)}: is {sizes[1]}, and its image "
-                f"{dataset.path(entry, 'image')} is {sizes[0]}"
-            )
-    classes = len(dataset.variant.class_names)
-    if "label" in parts:
-        _check_labels(parts["label"], classes, dataset.path(entry, "label"))
-    for role in ("depth", "normals"):
-        if role in parts and not _is_possible(parts[role], role):
-            raise DataError(f"{dataset.path(entry, role)}: holds {role} that cannot be")
-    digests = {role: hashlib.sha256(part.tobytes()).hexdigest() for role, part in parts.items()}
-    labels = parts.get("label", np.zeros(0, np.uint8)).ravel()
-    class_pixels = np.bincount(labels, minlength=256)[:classes]
-    return Found(
-        entry=entry,
-        size=(image.shape[0], image.shape[1]),
-        bytes=sum((dataset.root / file).stat().st_size for file in {*entry.files.values()}),
-        sha256=hashlib.sha256("".join(digests.values()).encode()).hexdigest(),
-        pixels=digests["image"],
-        class_pixels=[int(count) for count in class_pixels],
-    )
 
 
 def _require_enough(checked: Checked, study: Params) -> None:
@@ -187,38 +133,22 @@ def _require_enough(checked: Checked, study: Params) -> None:
     if problem := study.train.too_many(len(checked.splits["train"])):
         raise ParamsError(problem)
     if border := study.train.augmentation.border:
-        _require_sizes(checked.splits["train"], "train.augmentation.border", border[1], border[3])
+        _, bottom, _, right = border
+        for one in checked.splits["train"]:
+            if one.size[0] < bottom or one.size[1] < right:
+                raise _unfit("train.augmentation.border", f"at least {bottom} x {right}", one)
     if "depth" in study.tasks and study.evaluation.depth_crop == "eigen":
-        for split in ("val", "test"):
-            _require_sizes(checked.splits[split], "evaluation.depth_crop", 480, 640)
+        for one in (*checked.splits["val"], *checked.splits["test"]):
+            if one.size != (480, 640):
+                raise _unfit("evaluation.depth_crop", "480 x 640", one)
 
 
-def _require_sizes(found: Sequence[Found], key: str, height: int, width: int) -> None:
-    for one in found:
-        if one.size[0] < height or one.size[1] < width:
-            raise ParamsError(
-                f"{key}: needs images of {height} x {width}, and {one.entry.name} is "
-                f"{one.size[0]} x {one.size[1]}"
-            )
-
-
-def _check_labels(label: Array, classes: int, path: Path) -> None:
-    values = np.unique(label)
-    wrong = values[(values >= classes) & (values != IGNORE_INDEX)]
-    if len(wrong):
-        raise DataError(
-            f"{path}: holds the label {wrong[0]}; labels are 0 to {classes - 1} and "
-            f"{IGNORE_INDEX} for none"
-        )
-
-
-def _is_possible(part: Array, role: str) -> bool:
-    if not np.isfinite(part).all():
-        return False
-    if role == "depth":
-        return bool((part >= 0).all())
-    lengths = np.linalg.norm(part, axis=2)
-    return bool(((lengths == 0) | (abs(lengths - 1) < 1e-2)).all())
+def _unfit(key: str, needed: str, one: Found) -> ParamsError:
+    height, width = one.size
+    return ParamsError(
+        f"{key}: needs images of {needed}, and {one.entry.name} is {height} x {width}; change it, "
+        "or leave it out"
+    )
 
 
 def _require_images(dataset: RawDataset, entries: dict[str, list[Entry]]) -> None:
@@ -270,11 +200,12 @@ def _decode_all(
             else:
                 problems.append(one)
     if problems:
-        more = f"\n... and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        # One in full, with the tree where something is missing; of the others what and where.
+        shown = [problems[0], *(problem.partition("\n")[0] for problem in problems[1:_SHOWN])]
+        more = [f"... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
         raise DataError(
             f"{dataset.root}: {len(problems)} of {total} images are not in order:\n"
-            + "\n".join(problems[:_SHOWN])
-            + more
+            + "\n".join(shown + more)
         )
     return found
 
@@ -282,37 +213,43 @@ def _decode_all(
 def _decoded(
     dataset: RawDataset, entries: Sequence[Entry], roles: Sequence[str], jobs: int
 ) -> Iterator[Found | str]:
-    work = [(type(dataset), dataset.root, dataset.variant_name, entry, roles) for entry in entries]
     if jobs == 1:
-        yield from map(_inspect, work)
+        yield from (_found_or_problem(dataset, entry, roles) for entry in entries)
         return
-    with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(_inspect, work, chunksize=16)
+    with ProcessPoolExecutor(jobs, initializer=_start_worker, initargs=(dataset, roles)) as pool:
+        yield from pool.map(_in_worker, entries, chunksize=16)
 
 
-_opened: dict[tuple[type[RawDataset], Path, str], RawDataset] = {}
-
-
-def _inspect(work: tuple[type[RawDataset], Path, str, Entry, Sequence[str]]) -> Found | str:
-    """Inspect one image in whichever process; a problem comes back as its message."""
-    kind, root, variant, entry, roles = work
-    key = (kind, root, variant)
-    if key not in _opened:
-        _opened[key] = kind(root, variant)
+def _found_or_problem(dataset: RawDataset, entry: Entry, roles: Sequence[str]) -> Found | str:
+    """Inspect one image; a problem comes back as its message."""
     try:
-        return inspect(_opened[key], entry, roles)
+        return inspect(dataset, entry, roles)
     except DataError as error:
         return str(error)
 
 
+_worker: tuple[RawDataset, Sequence[str]]
+"""What a worker process inspects: sent once to each, and not with every image."""
+
+
+def _start_worker(dataset: RawDataset, roles: Sequence[str]) -> None:
+    global _worker
+    _worker = dataset, roles
+
+
+def _in_worker(entry: Entry) -> Found | str:
+    dataset, roles = _worker
+    return _found_or_problem(dataset, entry, roles)
+
+
 def _leave_out_duplicates(checked: Checked) -> None:
     """Take images that the test split has too, pixel by pixel, out of train and val."""
-    scored = {one.pixels for one in checked.splits["test"]}
+    scored = {one.sha256["image"] for one in checked.splits["test"]}
     for split in ("train", "val"):
         listed = checked.splits[split]
-        twice = [one.entry.name for one in listed if one.pixels in scored]
+        twice = [one.entry.name for one in listed if one.sha256["image"] in scored]
         if twice:
-            checked.splits[split] = [one for one in listed if one.pixels not in scored]
+            checked.splits[split] = [one for one in listed if one.sha256["image"] not in scored]
             checked.notes.append(
                 f"left out of {split}: {len(twice)} images that test has too: {_some(twice)}"
             )
@@ -320,6 +257,22 @@ def _leave_out_duplicates(checked: Checked) -> None:
                 raise DataError(
                     f"{checked.dataset.root}: every image of {split} is also a test image"
                 )
+
+
+def _unofficial_counts(dataset: RawDataset, official: dict[str, list[Entry]]) -> list[str]:
+    """Say where there are fewer or more images than the publisher has."""
+    return [
+        f"{split} has {len(official[split])} images, not the official {count}: is the download "
+        "complete?"
+        for split, count in dataset.variant.counts.items()
+        if len(official[split]) != count
+    ]
+
+
+def _shared_files(dataset: RawDataset, tasks: Sequence[str]) -> dict[str, tuple[int, str]]:
+    roles = ["image", *(ROLES[task] for task in tasks)]
+    paths = sorted(dataset.shared_files(roles))
+    return {path: shared_file(dataset.root / path) for path in paths}
 
 
 def _unofficial_files(dataset: RawDataset) -> list[str]:

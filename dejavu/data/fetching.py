@@ -24,6 +24,9 @@ CHUNK = 1 << 20
 TIMEOUT = 60
 """Seconds without a byte after which a connection counts as broken."""
 
+_BUSY = (429, 500, 502, 503, 504)
+"""Answers after which it is worth to ask again."""
+
 WAITS = (1, 4, 16)
 """Seconds to wait before each further attempt after a broken connection."""
 
@@ -193,6 +196,8 @@ def _answer_refusal(error: urllib.error.HTTPError, download: Download, part: _Pa
             return  # nothing is left to fetch: only the verification was interrupted
         part.discard()
         raise _TransferError("the part was longer than the file")
+    if error.code in _BUSY:
+        raise _TransferError(f"{error.code} {error.reason}")
     raise DataError(
         f"{part.whole}: {download.url} answers {error.code} {error.reason}; try again later, or "
         "get the file by hand from the publisher's page and put it there"

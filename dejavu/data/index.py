@@ -1,18 +1,38 @@
 """The index of a split that is read in place: its files, sizes and checksums, a line per image."""
 
 import csv
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from dejavu.data.conventions import ROLES
-from dejavu.data.manifest import MEND
+from dejavu.data.manifest import MEND, file_sha256
 from dejavu.data.raw import Array
 from dejavu.errors import DataError
 
 COLUMNS = ("name", "group", "position", "height", "width", *("image", *ROLES.values()))
-CHECKSUMS = ("bytes", "sha256")
+CHECKSUMS = ("bytes", *(f"{role}_sha256" for role in ("image", *ROLES.values())))
+
+
+def pixel_digest(part: Array) -> str:
+    """Return the SHA-256 of a decoded image or target, in hexadecimal."""
+    return hashlib.sha256(part.tobytes()).hexdigest()
+
+
+def shared_file(path: Path) -> tuple[int, str]:
+    """Return size and SHA-256 of a file that many images are read with.
+
+    Raises:
+        DataError: it is missing.
+    """
+    try:
+        return path.stat().st_size, file_sha256(path)
+    except OSError:
+        raise DataError(
+            f"{path}: is missing, or cannot be read; unpack the download again"
+        ) from None
 
 
 def write_index(path: Path, rows: Sequence[dict[str, object]]) -> None:

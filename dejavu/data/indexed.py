@@ -11,7 +11,7 @@ from torch import Tensor
 from dejavu.data.augment import KINDS
 from dejavu.data.cache import DecodedCache, cache_bytes, require_space, write_cache
 from dejavu.data.conventions import ROLES
-from dejavu.data.index import read_index
+from dejavu.data.index import pixel_digest, read_index, shared_file
 from dejavu.data.manifest import MEND
 from dejavu.data.raw import Array, Entry, RawDataset
 from dejavu.data.roots import data_root
@@ -19,6 +19,7 @@ from dejavu.data.sample import Example
 from dejavu.data.sets import dataset_class
 from dejavu.data.split import Size, Split
 from dejavu.errors import DataError
+from dejavu.identity import code_hash
 from dejavu.progress import Progress, silent
 
 
@@ -46,7 +47,7 @@ class IndexedSplit(Split):
                 f"{self.path}: lists {len(self._columns['name'])} images, and the manifest says "
                 f"{len(self)}; {MEND}"
             )
-        self._cache = DecodedCache.find(directory, split, self.record.sha256, self._sizes())
+        self._cache = DecodedCache.find(directory, split, self._cache_key(), self._sizes())
 
     @cached_property
     def dataset(self) -> RawDataset:
@@ -74,6 +75,9 @@ class IndexedSplit(Split):
         """
         if self._cache and role in self._cache:
             return self._cache.read(index, role)
+        return self._decode(index, role)
+
+    def _decode(self, index: int, role: str) -> Array:
         entry = self.entry(index)
         if role not in entry.files:
             raise DataError(f"{self.path}: {entry.name} has no {role}; {MEND}")
@@ -83,14 +87,25 @@ class IndexedSplit(Split):
         return {role: _as_tensor(self.read(index, role), role) for role in self._roles}
 
     def verify(self) -> None:
-        """Compare the index with the manifest, and each image's bytes on disk with the index.
+        """Compare the index with the manifest, and the files on disk with both.
+
+        Of images and targets the sizes are compared, of the files that they share the checksums.
+        A decoded cache stands for all of them: it was compared when it was written.
 
         Raises:
-            DataError: they differ; the message names the image.
+            DataError: they differ; the message names the file.
         """
         super().verify()
-        if self._cache and all(role in self._cache for role in self._roles):
-            return
+        if not (self._cache and all(role in self._cache for role in self._roles)):
+            self._verify_files()
+
+    def _verify_files(self) -> None:
+        for path, shared in self.manifest.files.items():
+            if shared_file(self.dataset.root / path) != shared:
+                raise DataError(
+                    f"{self.dataset.root / path}: is another one than when the data was checked; "
+                    f"{MEND}"
+                )
         size_of = cache(_file_size)
         for index in range(len(self)):
             entry, expected = self.entry(index), int(self._columns["bytes"][index])
@@ -114,8 +129,25 @@ class IndexedSplit(Split):
         """
         folder = self.path.parent / "cache"
         require_space(folder, self.decoded_bytes)
-        made_of = (self.path.stem, self.record.sha256, len(self))
-        write_cache(folder, *made_of, self._roles, self.read, progress)
+        super().verify()
+        self._verify_files()
+        made_of = (self.path.stem, self._cache_key(), len(self))
+        write_cache(folder, *made_of, self._roles, self._read_checked, progress)
+
+    def _read_checked(self, index: int, role: str) -> Array:
+        """Decode a part, and compare it with what was found when the data was checked."""
+        part = self._decode(index, role)
+        expected = self._columns[f"{role}_sha256"][index]
+        if expected and pixel_digest(part) != expected:
+            raise DataError(
+                f"{self.dataset.path(self.entry(index), role)}: is another one than when the data "
+                f"was checked; {MEND}"
+            )
+        return part
+
+    def _cache_key(self) -> str:
+        """The images of the index, as the present code decodes them and computes from them."""
+        return f"{self.record.sha256}-{code_hash(f'data.sets.{self.manifest.name}')}"
 
     def _sizes(self) -> Array:
         return np.stack([self._columns["height"], self._columns["width"]], axis=1)

@@ -32,12 +32,14 @@ class SplitRecord:
         file: name of the file, beside the manifest.
         sha256: checksum of the file; an index holds the checksums of its images.
         class_pixels: number of pixels of each class, by label.
+        fingerprints: SHA-256 of the images with the ground truth of a task, by task.
     """
 
     count: int
     file: str
     sha256: str
     class_pixels: tuple[int, ...]
+    fingerprints: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Manifest:
         intrinsics: fx, fy, cx and cy in pixels, with the top left pixel's centre at (0.5, 0.5);
             none where they are unknown or vary from scene to scene.
         truth: where the ground truth comes from, by task.
+        files: size in bytes and SHA-256 of the files that images share, by path from the root.
         notes: what a reader of the numbers should know, such as images that were left out.
         splits: by name.
     """
@@ -68,6 +71,7 @@ class Manifest:
     palette: tuple[tuple[int, int, int], ...]
     intrinsics: tuple[float, float, float, float] | None
     truth: dict[str, str]
+    files: dict[str, tuple[int, str]]
     notes: tuple[str, ...]
     splits: dict[str, SplitRecord]
 
@@ -109,6 +113,7 @@ def _parse(tree: dict[str, Any]) -> Manifest:
         "class_names": tuple(tree["class_names"]),
         "palette": palette,
         "intrinsics": intrinsics,
+        "files": {path: (int(size), str(sha)) for path, (size, sha) in tree["files"].items()},
         "notes": tuple(tree["notes"]),
         "splits": splits,
     }

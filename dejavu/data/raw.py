@@ -3,7 +3,7 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -47,6 +47,7 @@ class Variant:
         palette: one RGB colour (0 to 255) per class.
         intrinsics: fx, fy, cx and cy in pixels, with the top left pixel's centre at (0.5, 0.5);
             none where they are unknown or vary.
+        counts: images that the publisher has, by split (train, test), where it says so.
     """
 
     description: str
@@ -54,6 +55,7 @@ class Variant:
     class_names: Sequence[str] = ()
     palette: Sequence[tuple[int, int, int]] = ()
     intrinsics: Intrinsics | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 class RawDataset(ABC):
@@ -93,6 +95,10 @@ class RawDataset(ABC):
         self.variant_name = variant
         self.variant = self.variants[variant]
         self._require_markers()
+
+    def __reduce__(self) -> tuple[type["RawDataset"], tuple[Path, str]]:
+        """In another process the data set is opened anew."""
+        return type(self), (self.root, self.variant_name)
 
     @abstractmethod
     def entries(self, split: str) -> list[Entry]:
@@ -144,6 +150,17 @@ class RawDataset(ABC):
     def path(self, entry: Entry, role: str) -> Path:
         """Return the file of a role."""
         return self.root / entry.files[role]
+
+    def shared_files(self, roles: Sequence[str]) -> list[str]:
+        """Name the small files, from the root, that many images are read with in these roles.
+
+        Lists, mappings and calibrations: a job compares their checksums before it reads.
+        """
+        return []
+
+    def notes(self) -> list[str]:
+        """Say what a reader of the numbers should know of this copy of the data."""
+        return []
 
     def to_ids(self, labels: Array) -> Array:
         """Write H x W uint8 class indices as the data set's own label files do."""

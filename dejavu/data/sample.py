@@ -37,7 +37,8 @@ class Sample:
 
     def to(self, device: torch.device | str) -> Self:
         """Return the sample with every tensor on ``device``."""
-        return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: _moved(part, device) for name, part in parts.items()})
 
     def hide_labels(self, known: Tensor) -> Self:
         """Return the sample without its labels, depth and normals where ``known`` is False.
@@ -55,14 +56,13 @@ class Sample:
 
     def flip(self, chosen: Tensor) -> Self:
         """Mirror the ``chosen`` images (B, bool) left to right; mirrored normals negate n_x."""
-        pick = chosen.view(-1, 1, 1, 1)
-        return replace(
-            self,
-            image=torch.where(pick, self.image.flip(-1), self.image),
-            label=torch.where(pick[:, 0], self.label.flip(-1), self.label),
-            depth=torch.where(pick, self.depth.flip(-1), self.depth),
-            normals=torch.where(pick, mirror_normals(self.normals), self.normals),
-        )
+        mirrored = {}
+        for name, mirror in _MIRRORS.items():
+            part = getattr(self, name)
+            if not _is_unknown(part):
+                pick = chosen.view(-1, *[1] * (part.ndim - 1))
+                mirrored[name] = torch.where(pick, mirror(part), part)
+        return replace(self, **mirrored)
 
 
 def collate(examples: Sequence[Mapping[str, Tensor]]) -> Sample:
@@ -122,3 +122,21 @@ def mirror_normals(normals: Tensor) -> Tensor:
         [[[-0.0, -1.0]], [[1.0, 0.0]], [[0.0, 0.0]]]
     """
     return normals.flip(-1) * normals.new_tensor([-1.0, 1.0, 1.0]).view(3, 1, 1)
+
+
+def _flip(part: Tensor) -> Tensor:
+    return part.flip(-1)
+
+
+_MIRRORS = {"image": _flip, "label": _flip, "depth": _flip, "normals": mirror_normals}
+
+
+def _is_unknown(part: Tensor) -> bool:
+    """Tell a part that is one expanded pixel, as `collate` makes it, from one with memory."""
+    return part.stride(-1) == part.stride(-2) == 0
+
+
+def _moved(part: Tensor, device: torch.device | str) -> Tensor:
+    if not _is_unknown(part):
+        return part.to(device)
+    return part[:1, ..., :1, :1].to(device).expand(part.shape)

@@ -26,7 +26,7 @@ COST_COLUMNS = [
 ]
 _RUN_KEYS = [
     *("study", "dataset", "task", "network", "method", "seed", "split", "images"),
-    *("protocol", "notes", "primary", "boundary", "metrics"),
+    *("protocol", "notes", "weights", "primary", "boundary", "metrics"),
 ]
 
 Files = list[tuple[Path, dict[str, Any]]]
@@ -110,6 +110,7 @@ def collect_runs(paths: Iterable[Path]) -> Runs:
     _refuse_different(files, ("study", "dataset", "split"), lambda run: None)
     common = ("protocol", "notes", "primary", "boundary", "images", "specs")
     _refuse_different(files, common, lambda run: run["task"])
+    _refuse_different(files, ("weights",), lambda run: (run["task"], run["network"]))
     _refuse_twice(files)
     rows = [
         {**run, "metric": metric["name"], "unit": metric["unit"], "value": float(metric["value"])}

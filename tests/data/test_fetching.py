@@ -284,12 +284,24 @@ def test_a_file_cut_without_a_length_is_noticed_by_its_size(site: Site, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("status", [403, 404, 500, 503])
+@pytest.mark.parametrize("status", [403, 404])
 def test_a_refusal_is_told_and_not_tried_again(site: Site, tmp_path: Path, status: int) -> None:
     site.faults = [status]
     with pytest.raises(DataError, match=rf"file\.bin: http.* answers {status} .*by hand"):
         fetch(described(site), tmp_path, sleep=lambda seconds: pytest.fail("waited"))
     assert site.asked == [None]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_server_is_asked_again(site: Site, tmp_path: Path, status: int) -> None:
+    waited: list[float] = []
+    site.faults = [status, status]
+    assert fetch(described(site), tmp_path, sleep=waited.append).read_bytes() == site.content
+    assert waited == [1, 4]
+    site.faults = [status] * 4
+    (tmp_path / "file.bin").unlink()
+    with pytest.raises(DataError, match=rf"broke off \({status} .*4 times"):
+        fetch(described(site), tmp_path, sleep=waited.append)
 
 
 def test_a_server_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ def _run(task: str, method: str, seed: int) -> dict[str, Any]:
         "checkpoint": "results/tiny/checkpoints/x.safetensors",
         "protocol": {"boundary_ratio": 0.02, "edge_width": 2},
         "notes": [],
+        "weights": None,
         "primary": primary,
         "boundary": boundary,
         "metrics": [

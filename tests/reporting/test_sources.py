@@ -42,6 +42,8 @@ def test_runs_are_tidy_and_sorted_whatever_the_order_of_files(run_paths: list[Pa
     ("changes", "message"),
     [
         ({"protocol": {"boundary_ratio": 0.02, "edge_width": 3}}, "protocol.*'edge_width': 2"),
+        ({"notes": ["left out of train: 1"]}, "differ in notes"),
+        ({"weights": "0123"}, "differ in weights"),
         ({"split": "test"}, "split"),
         ({"study": "other"}, "study"),
         ({"dataset": "nyuv2"}, "dataset"),

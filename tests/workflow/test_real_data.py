@@ -1,8 +1,12 @@
 """The five studies of real data, end to end, on tiny data sets in the official layouts."""
 
 import json
+import re
 import shutil
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +14,8 @@ import pytest
 import yaml
 
 from dejavu.config import load_params
-from dejavu.reference import render_params
 from tests.builders import ade20k, cityscapes, coco, kitti, nyuv2
-from tests.workflow.conftest import ENVIRONMENT, ROOT, clone, run
+from tests.workflow.conftest import ROOT, clone, run
 
 pytestmark = pytest.mark.pipeline
 Plan = Callable[..., dict[str, int]]
@@ -65,7 +68,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def roots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
     """Tiny data sets outside the tree, read-only."""
     folder = tmp_path_factory.mktemp("downloads")
     for name, build in BUILDERS.items():
@@ -74,6 +77,38 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     run(folder, "chmod", "-R", "a-w", ".")
     yield {name: folder / name for name in BUILDERS}
     run(folder, "chmod", "-R", "u+w", ".")
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[str]:
+    """The address of a folder with the archive of a tiny ADE20K."""
+    site = tmp_path / "site"
+    ade20k.build(site / "ADEChallengeData2016")
+    shutil.make_archive(str(site / "ADEChallengeData2016"), "zip", site, "ADEChallengeData2016")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(site))
+    server = ThreadingHTTPServer(("localhost", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://localhost:{server.server_port}"
+    server.shutdown()
+
+
+def test_a_rule_downloads_what_needs_no_registration(served: str, tmp_path: Path) -> None:
+    """Of the real data set all but the address and the checksum."""
+    tree, root = clone(tmp_path / "clone"), tmp_path / "root"
+    source = tree / "dejavu/data/sets/ade20k.py"
+    text = source.read_text()
+    address = "http://data.csail.mit.edu/places/ADEchallenge/"
+    assert f'"{address}' in text
+    text = re.sub(r'checksum="sha1:.*?"', "checksum=None", text)
+    source.write_text(text.replace(f'"{address}', f'"{served}/', 1))
+    flags = ("--configfile", "params/ade20k.yaml", "--config", f"root={root}")
+    run(tree, "snakemake", "--cores", "1", "downloaded", *flags)
+    found = root / "ADEChallengeData2016"
+    said = run(tree, "python", "-m", "dejavu", "data", "check", "ade20k", "--root", str(found))
+    assert "is in order: train 5, val 1, test 3" in said
+    refused = ("--configfile", "params/kitti.yaml", "--config", f"root={root}")
+    said = run(tree, "snakemake", "--cores", "1", "downloaded", *refused, expect=1)
+    assert "registration" in said
 
 
 def study_flags(name: str) -> tuple[str, ...]:

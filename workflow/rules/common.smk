@@ -88,6 +88,11 @@ def data_files(split):
     return [LAYOUT.split(split), *cached]
 
 
+def memory_mb(rooms):
+    """Memory of a job: what it takes on rooms; on images of any size, with their workers, more."""
+    return rooms if IS_ROOMS else 8000 + 1500 * LAYOUT.params.train.workers
+
+
 def run_of(wildcards):
     """The run that a file's wildcards name."""
     w = wildcards

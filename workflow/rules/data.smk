@@ -27,6 +27,30 @@ if IS_ROOMS:
 
 else:
 
+    # By hand, before anything else: snakemake downloaded --configfile FILE --config root=DIR
+    rule download_data:
+        output:
+            temp(touch("data/raw/{name}.downloaded")),
+        log:
+            "logs/{name}/download_data.log",
+        benchmark:
+            "logs/{name}/download_data.tsv"
+        wildcard_constraints:
+            name=LAYOUT.params.data.name,
+        conda:
+            ENVIRONMENT
+        threads: 1
+        resources:
+            mem_mb=1000,
+        message:
+            "Downloading {wildcards.name}"
+        shell:
+            "python -m dejavu data download {wildcards.name} > {log} 2>&1"
+
+    rule downloaded:
+        input:
+            f"data/raw/{LAYOUT.params.data.name}.downloaded",
+
     # Its folder is no param: what is in it is known by the checksums that this rule writes.
     rule check_data:
         output:
@@ -40,7 +64,7 @@ else:
             ENVIRONMENT
         threads: workflow.cores
         resources:
-            mem_mb=2000,
+            mem_mb=memory_mb(2000),
         params:
             file=PARAMS_FILE,
             name=LAYOUT.params.data.name,
@@ -66,7 +90,7 @@ else:
             ENVIRONMENT
         threads: 1
         resources:
-            mem_mb=2000,
+            mem_mb=memory_mb(2000),
         params:
             file=PARAMS_FILE,
             data=data_hash(LAYOUT.params),

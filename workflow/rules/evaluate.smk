@@ -16,7 +16,7 @@ rule evaluate:
         ENVIRONMENT
     threads: LAYOUT.params.train.threads
     resources:
-        mem_mb=2000,
+        mem_mb=memory_mb(2000),
         gpu=GPU,
     params:
         file=PARAMS_FILE,
@@ -45,7 +45,7 @@ rule measure_gap:
         ENVIRONMENT
     threads: LAYOUT.params.train.threads
     resources:
-        mem_mb=2000,
+        mem_mb=memory_mb(2000),
         gpu=GPU,
     params:
         file=PARAMS_FILE,
@@ -72,7 +72,7 @@ rule measure_probes:
         ENVIRONMENT
     threads: LAYOUT.params.train.threads
     resources:
-        mem_mb=2000,
+        mem_mb=memory_mb(2000),
         gpu=GPU,
     params:
         file=PARAMS_FILE,
@@ -98,7 +98,7 @@ rule measure_cost:
         ENVIRONMENT
     threads: LAYOUT.params.train.threads
     resources:
-        mem_mb=4000,
+        mem_mb=memory_mb(4000),
         gpu=GPU,
     params:
         file=PARAMS_FILE,

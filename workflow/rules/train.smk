@@ -18,7 +18,7 @@ rule train_text_pair:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=memory_mb(2000),
         gpu=GPU,
     params:
         file=PARAMS_FILE,
@@ -45,7 +45,7 @@ rule train:
         ENVIRONMENT
     threads: LAYOUT.params.train.threads
     resources:
-        mem_mb=2000,
+        mem_mb=memory_mb(2000),
         gpu=GPU,
     params:
         file=PARAMS_FILE,

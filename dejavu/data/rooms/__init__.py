@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dejavu.data.conventions import ROLES
 from dejavu.data.manifest import (
     MANIFEST,
     VERSION,
@@ -161,7 +162,8 @@ def prepare_rooms(
         class_names=CLASSES,
         palette=PALETTE,
         intrinsics=None if spec.varied_intrinsics else camera,
-        truth=dict.fromkeys(("segmentation", "depth", "normals"), "exact, from the renderer"),
+        truth=dict.fromkeys(ROLES, "exact, from the renderer"),
+        files={},
         notes=(),
         splits=records,
     ).write(directory)
@@ -184,4 +186,5 @@ def _prepare_split(
             progress(index + 1, count, split)
         scenes.flush()
         checksum = file_sha256(temporary)
-    return SplitRecord(count, path.name, checksum, tuple(class_pixels.tolist()))
+    fingerprints = dict.fromkeys(ROLES, checksum)
+    return SplitRecord(count, path.name, checksum, tuple(class_pixels.tolist()), fingerprints)

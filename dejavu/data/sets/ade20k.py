@@ -89,6 +89,7 @@ class Dataset(RawDataset):
             },
             class_names=CLASSES,
             palette=PALETTE,
+            counts={"train": 20210, "test": 2000},
         )
     }
     markers = (

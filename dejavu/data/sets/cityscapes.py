@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -85,6 +85,7 @@ class Dataset(RawDataset):
             },
             class_names=tuple(name for _, name, _ in CLASSES),
             palette=tuple(colour for _, _, colour in CLASSES),
+            counts={"train": 2975, "test": 500},
         )
     }
     markers = ("leftImg8bit/train", "leftImg8bit/val")
@@ -103,6 +104,10 @@ camera/{train,val}/CITY/*_camera.json               camera_trainvaltest.zip, for
         # An image whose package was unpacked in part is still known by its label.
         frames = self._frames("leftImg8bit", folder) | self._frames("gtFine", folder)
         return [self._entry(folder, city, name) for name, city in sorted(frames)]
+
+    def shared_files(self, roles: Sequence[str]) -> list[str]:  # noqa: D102
+        cameras = self.root.glob(f"camera/*/*/*{SUFFIXES['camera']}") if "depth" in roles else ()
+        return [path.relative_to(self.root).as_posix() for path in cameras]
 
     def read_label(self, entry: Entry) -> Array:  # noqa: D102
         self._require_package("gtFine")

@@ -6,7 +6,7 @@ too, and pixels of no segment are ignored.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -180,6 +180,7 @@ class Dataset(RawDataset):
             {"segmentation": "COCO panoptic 2017 annotations, segments merged by category"},
             tuple(name for _, name, _ in CATEGORIES),
             tuple(colour for _, _, colour in CATEGORIES),
+            counts={"train": 118_287, "test": 5_000},
         )
     }
     markers: ClassVar = (
@@ -234,6 +235,9 @@ ROOT/
         return [
             Entry(n, n, {"image": f"{images}/{n}.jpg", "label": f"{labels}/{n}.png"}) for n in names
         ]
+
+    def shared_files(self, roles: Sequence[str]) -> list[str]:  # noqa: D102
+        return [*self.markers]
 
     def read_label(self, entry: Entry) -> Array:  # noqa: D102
         path = self.path(entry, "label")

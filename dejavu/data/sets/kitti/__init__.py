@@ -63,10 +63,12 @@ class Dataset(RawDataset):
         "improved": Variant(
             "Eigen split, 652 test images that have the improved ground truth",
             {"depth": "KITTI improved ground truth (data_depth_annotated)"},
+            counts={"test": 652},
         ),
         "raw": Variant(
             "Eigen split, 697 test images with the raw scans",
             {"depth": "KITTI raw LiDAR, projected; distance ahead of the scanner (as monodepth)"},
+            counts={"test": 697},
         ),
     }
     markers: ClassVar = (_LISTS["test"],)
@@ -157,6 +159,17 @@ ROOT may be a folder of links to where the parts are."""
             raise DataError(
                 f"{where}: names {image}, which is missing: unpack {frame.drive}_sync.zip"
             )
+
+    def shared_files(self, roles: Sequence[str]) -> list[str]:  # noqa: D102
+        calibrations = self.root.glob(f"{self._raw}*/calib_*.txt")
+        return [path.relative_to(self.root).as_posix() for path in calibrations]
+
+    def notes(self) -> list[str]:  # noqa: D102
+        if (self.root / _LISTS["train"]).exists():
+            return []
+        return [
+            f"no {_LISTS['train']}: trained on every drive without test images, not Eigen's list"
+        ]
 
     def _outside_test(self) -> list[_Frame]:
         """List the left colour images of all drives without test images."""

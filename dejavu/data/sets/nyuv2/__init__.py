@@ -46,6 +46,9 @@ FOLDERS = {"image": "images", "label": "segmentation", "depth": "depth", "normal
 """Folders of the bundles, by role."""
 
 
+COUNTS = {"train": 795, "test": 654}
+"""Images of the official split."""
+
 _NYU = "http://horatio.cs.nyu.edu/mit/silberman"
 _NYU_CLASSES = "https://github.com/ankurhanda/nyuv2-meta-data/raw/master"
 
@@ -70,6 +73,7 @@ class Dataset(RawDataset):
             },
             class_names=NAMES_40,
             palette=palette(len(NAMES_40)),
+            counts=COUNTS,
             intrinsics=INTRINSICS,
         ),
         "labelled-13": Variant(
@@ -80,6 +84,7 @@ class Dataset(RawDataset):
             },
             class_names=NAMES_13,
             palette=palette(len(NAMES_13)),
+            counts=COUNTS,
             intrinsics=INTRINSICS,
         ),
         "nyud-mt": Variant(
@@ -91,6 +96,7 @@ class Dataset(RawDataset):
             },
             class_names=NAMES_40,
             palette=palette(len(NAMES_40)),
+            counts=COUNTS,
         ),
     }
     markers: ClassVar[Sequence[str]] = (MAT, SPLITS, MAPPING_40)
@@ -140,6 +146,9 @@ class Labelled(Dataset):
         super().__init__(root, variant)
         self._mat = LabelledMat(root / MAT)
         self._labels: Array | None = None
+
+    def shared_files(self, roles: Sequence[str]) -> list[str]:  # noqa: D102
+        return [MAPPING_40] if "label" in roles else []
 
     def entries(self, split: str) -> list[Entry]:  # noqa: D102
         count, scenes = len(self._mat), self._mat.scenes()
