@@ -122,7 +122,12 @@ def check_dataset(
     kept, held = hold_out(official["train"], val)
     entries = {"train": kept, "val": held, "test": official["test"]}
     found = _decode_all(dataset, entries, roles, jobs, progress)
-    notes = [*dataset.notes(), *_unofficial_counts(dataset, official), *_unofficial_files(dataset)]
+    notes = [
+        *dataset.notes(),
+        *_shared_groups(official),
+        *_unofficial_counts(dataset, official),
+        *_unofficial_files(dataset),
+    ]
     checked = Checked(name, dataset, found, notes)
     _leave_out_duplicates(checked)
     return checked
@@ -164,19 +169,23 @@ def _require_images(dataset: RawDataset, entries: dict[str, list[Entry]]) -> Non
 def _require_disjoint(dataset: RawDataset, entries: dict[str, list[Entry]]) -> None:
     """Refuse images, or groups, that are both trained on and scored."""
     files = [{(e.files["image"], e.position) for e in entries[s]} for s in ("train", "test")]
-    groups = [{e.group for e in entries[s]} for s in ("train", "test")]
     shared = sorted(f"{path} ({at})" if at else path for path, at in files[0] & files[1])
     if shared:
         raise DataError(
             f"{dataset.root}: train and test share {len(shared)} images: {_some(shared)}; "
             "use the official lists"
         )
-    shared = sorted(groups[0] & groups[1])
-    if shared and dataset.groups_are_apart:
+    if dataset.groups_are_apart and (notes := _shared_groups(entries)):
         raise DataError(
-            f"{dataset.root}: train and test share {_some(shared)} (drive, city or scene): "
-            "neighbouring frames would leak; use the official lists"
+            f"{dataset.root}: {notes[0]}: neighbouring frames would leak; use the official lists"
         )
+
+
+def _shared_groups(entries: dict[str, list[Entry]]) -> list[str]:
+    """Say which groups are on both sides of the official split."""
+    train, test = ({entry.group for entry in entries[split]} for split in ("train", "test"))
+    shared = sorted(train & test)
+    return [f"train and test share {_some(shared)} (drive, city or scene)"] if shared else []
 
 
 def _decode_all(

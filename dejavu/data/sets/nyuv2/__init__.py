@@ -100,6 +100,9 @@ class Dataset(RawDataset):
         ),
     }
     markers: ClassVar[Sequence[str]] = (MAT, SPLITS, MAPPING_40)
+    # The official split is by scene, but that no scene's name is on both sides was not checked on
+    # the real file: it is noted, and not refused.
+    groups_are_apart: ClassVar[bool] = False
     # Sizes and checksums are those that users of the files record: the MD5 by several loaders,
     # the SHA-256 of the split by several benchmarks; of the mappings none was found.
     downloads: ClassVar[Sequence[Download]] = (
