@@ -60,7 +60,7 @@ benchmarks: install ## measure speed and memory as ratios; write benchmarks/resu
 docs: install ## build the API reference from the docstrings, in build/api
 	pdoc --docformat google --output-directory build/api dejavu \
 	  $(subst /,.,$(basename $(wildcard dejavu/[a-z]*.py))) \
-	  $(addprefix dejavu.,redaction config data metrics reporting)
+	  $(addprefix dejavu.,cli redaction config data metrics reporting)
 
 lock: ## write requirements.txt anew from what pyproject.toml admits today
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
