@@ -1,3 +1,4 @@
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -196,3 +197,28 @@ def test_planning_needs_no_torch() -> None:
     code = "import sys, dejavu.layout, dejavu.identity, dejavu.cli; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "expected"),
+    [
+        ("data.sets.kitti", "from .lidar import project", "data.sets.kitti.lidar"),
+        ("data.sets.kitti.lidar", "from . import lidar", "data.sets.kitti.lidar"),
+        ("data.sets.ade20k", "from ..raw import Entry", "data.raw"),
+        ("data.sets.ade20k", "from dejavu.data.raw import Entry", "data.raw"),
+    ],
+)
+def test_relative_imports_count_as_absolute_ones(
+    module: str, text: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity, "_parse", lambda name: ast.parse(text))
+    assert expected in identity._imports(module)
+
+
+def test_where_images_come_from_is_no_part_of_a_run() -> None:
+    for module in ("data.cache", "data.roots", "data.download", "config.study"):
+        assert module not in identity._closure("training", "metrics")
+    assert {"data.indexed", "data.sample"} <= identity._closure("training", "metrics")
+    kitti = identity._closure("data.sets.kitti", "")
+    assert "data.sets.kitti.lidar" in kitti
+    assert "data.sets.coco" not in kitti

@@ -252,20 +252,19 @@ def _in_worker(entry: Entry) -> Found | str:
 
 
 def _leave_out_duplicates(checked: Checked) -> None:
-    """Take images that the test split has too, pixel by pixel, out of train and val."""
-    scored = {one.sha256["image"] for one in checked.splits["test"]}
-    for split in ("train", "val"):
+    """Take images that another split has too, pixel by pixel, out of those before it."""
+    for split, later in (("val", "test"), ("train", "test"), ("train", "val")):
         listed = checked.splits[split]
-        twice = [one.entry.name for one in listed if one.sha256["image"] in scored]
-        if twice:
-            checked.splits[split] = [one for one in listed if one.sha256["image"] not in scored]
-            checked.notes.append(
-                f"left out of {split}: {len(twice)} images that test has too: {_some(twice)}"
-            )
-            if not checked.splits[split]:
-                raise DataError(
-                    f"{checked.dataset.root}: every image of {split} is also a test image"
-                )
+        known = {one.sha256["image"] for one in checked.splits[later]}
+        twice = [one.entry.name for one in listed if one.sha256["image"] in known]
+        if not twice:
+            continue
+        checked.splits[split] = [one for one in listed if one.sha256["image"] not in known]
+        checked.notes.append(
+            f"left out of {split}: {len(twice)} images that {later} has too: {_some(twice)}"
+        )
+        if not checked.splits[split]:
+            raise DataError(f"{checked.dataset.root}: every image of {split} is in {later}, too")
 
 
 def _unofficial_counts(dataset: RawDataset, official: dict[str, list[Entry]]) -> list[str]:

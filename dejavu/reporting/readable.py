@@ -172,7 +172,7 @@ def protocol_lines(runs: Runs, design: Design) -> list[str]:
     tasks: dict[str, list[str]] = {}
     for task in design.tasks:
         protocol = runs.protocols[task]
-        settings = ", ".join(f"{key} = {value}" for key, value in protocol.protocol.items())
+        settings = ", ".join(f"{k} = {_setting(v)}" for k, v in protocol.protocol.items())
         text = f"{runs.split} split, {protocol.images} images; {settings}"
         tasks.setdefault(text, []).append(task)
     notes = dict.fromkeys(note for task in design.tasks for note in runs.protocols[task].notes)
@@ -180,6 +180,12 @@ def protocol_lines(runs: Runs, design: Design) -> list[str]:
         *(f"Protocol of {', '.join(names)}: {text}." for text, names in tasks.items()),
         *(f"Data: {note}." for note in notes),
     ]
+
+
+def _setting(value: Any) -> str:
+    """Write a setting as the params do."""
+    words = {None: "null", True: "true", False: "false"}
+    return words[value] if value is None or isinstance(value, bool) else str(value)
 
 
 def _run_notes(runs: Runs, design: Design) -> list[str]:

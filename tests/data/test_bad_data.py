@@ -277,6 +277,20 @@ def test_a_missing_folder_shows_the_tree_and_where_to_register(name: str, tmp_pa
     assert variant in kind.variants
 
 
+def test_images_that_val_has_under_another_name_are_left_out_of_train(copy_of: Downloads) -> None:
+    root, params = copy_of("ade20k"), disk_params("ade20k")
+    before = check(root, params).splits
+    held, kept = before["val"][0].entry, before["train"][0].entry
+    for role, path in held.files.items():
+        (root / kept.files[role]).write_bytes((root / path).read_bytes())
+    after = check(root, params)
+    assert after.notes[-1] == f"left out of train: 1 images that val has too: {kept.name}"
+    assert [one.entry.name for one in after.splits["val"]] == [
+        one.entry.name for one in before["val"]
+    ]
+    assert kept.name not in [one.entry.name for one in after.splits["train"]]
+
+
 def test_a_scene_on_both_sides_of_nyus_split_is_noted(copy_of: Downloads) -> None:
     """Whether the official split has any is not known here: it is not to be refused."""
     root, params = copy_of("nyuv2"), disk_params("nyuv2")
@@ -308,4 +322,4 @@ def test_nothing_left_beside_the_test_images_is_an_error(copy_of: Downloads) -> 
     content = (root / "val2017/000000000139.jpg").read_bytes()
     for path in (root / "train2017").iterdir():
         path.write_bytes(content)
-    assert "every image of train is also a test image" in problem(root, disk_params("coco"))
+    assert "every image of train is in test, too" in problem(root, disk_params("coco"))
