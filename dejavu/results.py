@@ -9,7 +9,7 @@ from dejavu.config import Params
 from dejavu.errors import DejaVuError
 from dejavu.files import write_text
 from dejavu.layout import Layout
-from dejavu.reference import render_params
+from dejavu.reference import DEFAULT_STUDY, render_params
 from dejavu.reporting.figures import (
     draw_gap,
     draw_paired_differences,
@@ -38,7 +38,6 @@ from dejavu.reporting.sources import (
 from dejavu.reporting.tables import Design, all_metrics_table, main_table, summarise
 from dejavu.reporting.wording import headline, verdicts
 
-COMMANDS = ("make reproduce",)
 README_BEGIN, README_END = "<!-- main table: written by `make readme` -->\n", "<!-- end -->\n"
 
 
@@ -129,10 +128,18 @@ def write_study_report(layout: Layout) -> Path:
         figures={name: layout.figure(name) for name in FIGURES},
         sheets={task: _sheet(layout, task) for task in compared.tasks},
         params=render_params(layout.params),
-        commands=COMMANDS,
+        commands=[_command(layout.params)],
     )
     write_report(content, path)
     return path
+
+
+def _command(params: Params) -> str:
+    """What to type to make a study again."""
+    if params.study == DEFAULT_STUDY["study"]:
+        return "make reproduce"
+    root = "" if params.data.is_rooms else " --config root=DIR"
+    return f"snakemake --cores all --configfile params/{params.study}.yaml{root}"
 
 
 def _runs(layout: Layout) -> Runs:
