@@ -322,4 +322,4 @@ def test_nothing_left_beside_the_test_images_is_an_error(copy_of: Downloads) -> 
     content = (root / "val2017/000000000139.jpg").read_bytes()
     for path in (root / "train2017").iterdir():
         path.write_bytes(content)
-    assert "every image of train is in test, too" in problem(root, disk_params("coco"))
+    assert "every image of val is in test, too" in problem(root, disk_params("coco"))
