@@ -43,7 +43,7 @@ types: install ## mypy, strict
 	mypy
 
 check: test ## test, then the tiny study end to end through Snakemake and DVC
-	python -m pytest -q -n 2 --dist loadfile -m pipeline tests/workflow
+	python -m pytest -q -m pipeline tests/workflow
 
 params: install ## write params/default.yaml, params/schema.json and docs/params.md anew
 	python -m dejavu params --write
