@@ -145,6 +145,11 @@ def test_checking_and_caching_a_download(
     said = dejavu("data", "cache", "--split", "test", *flag, "--params", study, cwd=tmp_path)
     assert "test: 3 images, 0.00 GB decoded in data/ade20k/cache" in said
     assert (tmp_path / "data/ade20k/cache/test.label.bin").stat().st_size == 3 * 64 * 96
+    path = tmp_path / study
+    path.write_text(path.read_text().replace("val: ", "val: 1", 1))  # another val: not this data
+    said = dejavu("data", "cache", *flag, "--params", study, cwd=tmp_path, expect=1)
+    assert "data/ade20k: holds" in said
+    assert "and the params say" in said
 
 
 def test_a_check_without_a_study_writes_nothing(

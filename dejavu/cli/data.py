@@ -93,6 +93,7 @@ def cache(
     """Decode a split of a study once, to be read again without decoding."""
     from dejavu.config import load_params
     from dejavu.data.indexed import IndexedSplit
+    from dejavu.data.opening import open_split
     from dejavu.data.roots import use_root
     from dejavu.layout import Layout
 
@@ -100,7 +101,8 @@ def cache(
     if layout.params.data.is_rooms:
         raise ParamsError(f"{params}: its data is rendered, not decoded; it needs no cache")
     use_root(root)
-    images = IndexedSplit(layout.data, split, layout.params.tasks)
+    images = open_split(layout.data, layout.params.data, split, layout.params.tasks)
+    assert isinstance(images, IndexedSplit)  # as all data is that is not rendered
     size = images.decoded_bytes / 1e9
     typer.echo(f"{split}: {len(images)} images, {size:.2f} GB decoded in {layout.data / 'cache'}")
     with progress_bar(f"decoding {split}") as step:
