@@ -22,6 +22,7 @@ from dejavu.errors import DataError
 from dejavu.metrics import ConfusionMetric
 from tests.builders import cityscapes as builder
 from tests.builders.scenes import scene
+from tests.data.sets.read_only import read_all_without_writing
 
 HEIGHT, WIDTH = 64, 96
 
@@ -356,20 +357,7 @@ def test_a_folder_one_level_off_is_refused_with_the_right_one(root: Path, tmp_pa
 
 
 def test_a_read_only_folder_is_read_and_left_as_it_was(copy: Path) -> None:
-    paths = [copy, *copy.rglob("*")]
-    state = {path: path.stat().st_mtime_ns for path in paths}
-    for path in paths:
-        path.chmod(0o555 if path.is_dir() else 0o444)
-    try:
-        dataset = opened(copy)
-        for split in ("train", "test"):
-            for entry in dataset.entries(split):
-                for role in entry.files:
-                    dataset.read(entry, role)
-        assert {path: path.stat().st_mtime_ns for path in [copy, *copy.rglob("*")]} == state
-    finally:
-        for path in paths:
-            path.chmod(0o755)
+    read_all_without_writing(copy, opened)
 
 
 def test_the_module_is_found_by_its_name() -> None:
