@@ -2,13 +2,18 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STUDY := results/default
+# What ci-compare holds the study against: a branch, tag or commit.
+BASE ?= origin/main
+REMOTE = $(shell $(BIN)/dvc config core.remote)
+NO_REMOTE = @echo "no default remote (dvc remote add --default NAME URL): nothing to $(@:ci-%=%)"
 # Tools find each other in the environment, activated or not.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install reproduce test lint types check params readme gallery benchmarks docs lock clean
+.PHONY: help install reproduce test lint types check soak tiny tiny-conda ci-plan ci-pull \
+  ci-compare ci-push params readme gallery benchmarks docs lock clean
 
 help: ## list these targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 install: $(BIN)/.installed ## create .venv with the pinned dependencies
 
@@ -31,19 +36,50 @@ reproduce: install ## run the embedded study; print the main table and where the
 	@echo "report:  $(STUDY)/report.html"
 
 test: install lint types ## lint, types and all fast tests
-	python -m pytest -q -n 2 -m "not pipeline"
+	python -m pytest -q -n 2 -m "not pipeline and not soak"
 
 lint: install ## what pre-commit checks
 	ruff check .
 	ruff format --check .
 	snakefmt --check --line-length 100 Snakefile workflow
 	snakemake --lint
+	check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	zizmor --offline --quiet --strict-collection .github
+	hadolint Containerfile
 
 types: install ## mypy, strict
 	mypy
 
 check: test ## test, then the tiny study end to end through Snakemake and DVC
 	python -m pytest -q -m pipeline tests/workflow
+
+soak: install ## tests that take long, and are part of no other target
+	python -m pytest -q -m soak tests/soak
+
+tiny: install ## a tiny study in a copy of the tree; its report in build/tiny/results/tiny
+	rm -rf build/tiny
+	python -m tests.workflow.tiny build/tiny
+	cd build/tiny && snakemake --cores all --configfile params/tiny.yaml $(FLAGS)
+
+tiny-conda: install ## the same in conda environments; stops where there is no conda
+	conda --version
+	$(MAKE) tiny FLAGS=--use-conda
+
+ci-plan: install ## say which stages the change makes stale; needs neither data nor checkpoints
+	dvc repro --dry --allow-missing
+
+ci-pull: install ## bring what dvc.lock records from the default remote, where there is one
+	$(if $(REMOTE),dvc pull --force,$(NO_REMOTE))
+
+ci-compare: install ## metrics, params and plots against BASE: build/comparison.md, build/plots
+	mkdir -p build
+	printf '## The study, compared with %s\n\nWhat is not listed is the same.\n\n' $(BASE) > build/comparison.md
+	dvc metrics diff --md --precision 4 $(BASE) >> build/comparison.md
+	dvc params diff --md $(BASE) >> build/comparison.md
+	dvc plots diff --out build/plots $(BASE)
+
+ci-push: install ## send data and checkpoints to the default remote, where there is one
+	$(if $(REMOTE),dvc push,$(NO_REMOTE))
 
 params: install ## write params/default.yaml, params/schema.json and docs/params.md anew
 	python -m dejavu params --write

@@ -18,6 +18,7 @@ include: "workflow/rules/report.smk"
 
 onstart:
     refuse_second_run()
+    tell_of_guessed_gpu()
 
 
 onsuccess:

@@ -24,6 +24,7 @@ from dejavu.features import FeatureTap
 from dejavu.identity import Run
 from dejavu.losses import Regeneration
 from dejavu.models import dense_head
+from dejavu.parallel import ALONE, Share, share_draws_and_statistics
 from dejavu.seeding import fold, generator
 from dejavu.tasks import Task
 from dejavu.text import ImageTextEncoder, TextLoss, load_clip
@@ -40,6 +41,7 @@ class Arm:
         run: the run.
         task: its task.
         device: where the networks live.
+        share: this process's part of every batch.
 
     Attributes:
         model: the network that is trained and deployed, in training mode.
@@ -47,8 +49,8 @@ class Arm:
         weights: weight of each loss beside the task loss, by its name.
     """
 
-    def __init__(self, run: Run, task: Task, device: torch.device) -> None:
-        self._run, self._task = run, task
+    def __init__(self, run: Run, task: Task, device: torch.device, share: Share = ALONE) -> None:
+        self._run, self._task, self._share = run, task, share
         self._method = run.params.methods[run.method]
         dejavu = self._method.dejavu
         identity = run.identity()
@@ -57,6 +59,8 @@ class Arm:
             model = build_network(identity, task)
             torch.manual_seed(fold(run.seed, "criterion"))
             criterion = build_criterion(identity, task, model)
+        for module in (model, criterion):
+            share_draws_and_statistics(module, share)
         # Channels last changes nothing in the result, but saves a third of a convolution's time.
         self.model = _channels_last(model, device).train()
         self.criterion = criterion and _channels_last(criterion, device)
@@ -143,7 +147,9 @@ class Arm:
         erasing = v2.RandomErasing(self._method.erasing)
         with torch.random.fork_rng():
             torch.manual_seed(fold(self._run.seed, "erasing", step))
-            return torch.stack([erasing(one) for one in image])
+            return self._share.draw_for_all(
+                image, lambda batch: torch.stack([erasing(one) for one in batch])
+            )
 
     def _disagreement(self, output: Tensor, reference: Tensor) -> Tensor:
         """Mean squared difference of two predictions, as conditions."""

@@ -11,6 +11,7 @@ from dejavu.config import TrainParams
 from dejavu.data.sample import Sample, collate
 from dejavu.data.split import Split
 from dejavu.errors import DataError
+from dejavu.parallel import ALONE, Share
 from dejavu.seeding import generator
 
 
@@ -37,6 +38,7 @@ class Batches(Dataset[Batch]):
         split: the training pool.
         params: subset, batch size, labels, augmentation, flips.
         seed: the run's seed.
+        share: this process's part of every batch.
 
     Raises:
         DataError: the pool has fewer images than the params ask for.
@@ -46,8 +48,9 @@ class Batches(Dataset[Batch]):
         labelled: for each of them, whether its labels are used.
     """
 
-    def __init__(self, split: Split, params: TrainParams, seed: int) -> None:
+    def __init__(self, split: Split, params: TrainParams, seed: int, share: Share = ALONE) -> None:
         self._split, self._params, self._seed = split, params, seed
+        self._mine = share.of(params.batch_size)
         if problem := params.too_many(len(split)):
             raise DataError(problem)
         size = len(split) if params.subset is None else params.subset
@@ -79,12 +82,11 @@ class Batches(Dataset[Batch]):
         params, seed = self._params, self._seed
         epoch, position = divmod(step, len(self.subset) // params.batch_size)
         order = torch.randperm(len(self.subset), generator=generator(seed, "batches", epoch))
-        scenes = order[position * params.batch_size :][: params.batch_size]
+        scenes = order[position * params.batch_size :][self._mine]
         sample = self._hide(self._read(self.subset[scenes], step), scenes)
         if params.flip:
-            sample = sample.flip(
-                torch.rand(len(scenes), generator=generator(seed, "flip", step)) < 0.5
-            )
+            draws = torch.rand(params.batch_size, generator=generator(seed, "flip", step))
+            sample = sample.flip(draws[self._mine] < 0.5)
         return Batch(sample, scenes)
 
     def _read(self, indices: Tensor, step: int) -> Sample:
@@ -94,7 +96,7 @@ class Batches(Dataset[Batch]):
             return self._split.batch(indices)
         from dejavu.data.augment import augment  # imports torchvision, which takes a second
 
-        first = step * self._params.batch_size
+        first = step * self._params.batch_size + self._mine.start
         return collate(
             [
                 augment(

@@ -85,19 +85,14 @@ def load_checkpoint(path: Path, criterion: bool = True) -> Checkpoint:
     Raises:
         CheckpointError: the file is missing, truncated, or was not written by this project.
     """
-    tensors, metadata = _read(path)
-    if _METADATA not in metadata:
-        raise CheckpointError(f"{path}: has no metadata of ours: not a checkpoint of this project")
+    tensors, provenance = _read(path)
     try:
-        provenance = Provenance(**json.loads(metadata[_METADATA]))
         identity = provenance.identity
         task = build_task(identity, provenance.palette)
         model = build_network(identity, task, pretrained=False)
         loss = build_criterion(identity, task, model) if criterion else None
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"{path}: was written by another version of this project ({error!r}); train it again"
-        ) from None
+        raise _other_version(path, error) from None
     own = {k: v for k, v in tensors.items() if k.startswith(_CRITERION)}
     try:
         model.load_state_dict({k: v for k, v in tensors.items() if k not in own})
@@ -108,6 +103,17 @@ def load_checkpoint(path: Path, criterion: bool = True) -> Checkpoint:
         raise CheckpointError(f"{path}: its weights do not fit its own params: {reason}") from None
     model.eval()
     return Checkpoint(provenance, task, model, loss)
+
+
+def check_checkpoint(path: Path, run: str) -> None:
+    """Make sure that a file is a whole checkpoint of a run, by its hash.
+
+    Raises:
+        CheckpointError: it is missing, truncated, foreign, or of another run.
+    """
+    made = _read(path)[1].run
+    if made != run:
+        raise CheckpointError(f"{path}: is of run {made}, not {run}; delete it and run again")
 
 
 def load_model(path: str | Path) -> nn.Module:
@@ -125,16 +131,29 @@ def load_model(path: str | Path) -> nn.Module:
     return load_checkpoint(Path(path), criterion=False).model
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _read(path: Path) -> tuple[dict[str, Tensor], Provenance]:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint; train it, or run `dvc pull`")
     try:
         with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
     except SafetensorError as error:
         raise CheckpointError(
             f"{path}: truncated or not a safetensors file ({error}); delete it and run again"
         ) from None
+    if _METADATA not in metadata:
+        raise CheckpointError(f"{path}: has no metadata of ours: not a checkpoint of this project")
+    try:
+        return tensors, Provenance(**json.loads(metadata[_METADATA]))
+    except (TypeError, ValueError) as error:
+        raise _other_version(path, error) from None
+
+
+def _other_version(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"{path}: was written by another version of this project ({error!r}); train it again"
+    )
 
 
 def best_device() -> torch.device:

@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dejavu.errors import DejaVuError
+from dejavu.parallel import mean_across
 from dejavu.redaction import check_images
 from dejavu.torchvision_import import import_torchvision
 
@@ -215,7 +216,7 @@ def _mean(error: Tensor, mask: Tensor | None) -> Tensor:
     """Average a B x C x H x W error over the pixels of a B x 1 x H x W mask and the channels."""
     if mask is None:
         return error.mean()
-    return (error * mask).sum() / (mask.sum() * error.shape[1])
+    return (error * mask).sum() / (mean_across(mask.sum()) * error.shape[1])
 
 
 def _smooth(maps: Tensor) -> Tensor:

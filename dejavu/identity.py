@@ -18,9 +18,9 @@ from dejavu.errors import ParamsError
 
 _PACKAGE = Path(__file__).parent
 # Their effect on a run is the resolved fields, which the hash holds already, or a message; or they
-# say where the same bytes come from.
+# say where the same bytes come from, or how they are written.
 _WITHOUT_EFFECT = {
-    *("config", "errors", "identity", "progress"),
+    *("config", "errors", "files", "identity", "progress"),
     *("data.cache", "data.download", "data.roots"),
 }
 
@@ -143,7 +143,8 @@ def cost_hash(params: Params, task: str) -> str:
 
 def _training(train: TrainParams) -> dict[str, Any]:
     """The fields of the training that change its result."""
-    return train.model_dump(mode="json", exclude={"checkpoint_every", "workers"})
+    without = {"checkpoint_every", "workers", "processes", "jobs_per_device"}
+    return train.model_dump(mode="json", exclude=without)
 
 
 def _first_runs(params: Params, task: str) -> list[str]:
@@ -181,7 +182,7 @@ def code_hash(module: str, without: str = "") -> str:
         >>> code_hash("redaction") == code_hash("losses")
         False
     """
-    trees = {name: _canonical(_parse(name)) for name in sorted(_closure(module, without))}
+    trees = {name: _tree(name) for name in sorted(_closure(module, without))}
     return hashlib.sha256(json.dumps(trees).encode()).hexdigest()[:16]
 
 
@@ -207,6 +208,12 @@ def _source(module: str) -> Path | None:
     return next((c for c in candidates if c.is_file()), None)
 
 
+# Most modules are in the closures of several: each is read once (planning and every job hash them).
+@cache
+def _tree(module: str) -> Any:
+    return _canonical(_parse(module))
+
+
 @cache
 def _parse(module: str) -> ast.Module:
     source = _source(module)
@@ -215,6 +222,7 @@ def _parse(module: str) -> ast.Module:
     return ast.parse(source.read_bytes())
 
 
+@cache
 def _imports(module: str) -> list[str]:
     """Names of the package's modules that a module imports, at its top or inside a function."""
     names: list[str] = []

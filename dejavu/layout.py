@@ -31,6 +31,11 @@ class Layout:
         """The files of all splits."""
         return [self.split(name) for name in ("train", "val", "test")]
 
+    @property
+    def manifest(self) -> Path:
+        """The checksums of the prepared data."""
+        return self.data / "manifest.json"
+
     def cache(self, split: str) -> Path:
         """What the decoded cache of a split holds; its images are beside it."""
         return self.data / "cache" / f"{split}.json"
@@ -82,6 +87,12 @@ class Layout:
     def figure(self, name: str) -> Path:
         """A figure by its name."""
         return self.results / "figures" / f"{name}.png"
+
+    def record(self, verb: str, of: Run | str | None = None) -> Path:
+        """How a verb's results were made: of a run, of a task or split by name, or of the study."""
+        name = _cell(of, ".json") if isinstance(of, Run) else f"{of}.json"
+        folder = self.results / "records"
+        return folder / verb / name if of else folder / f"{verb}.json"
 
     def runs(self) -> Iterator[Run]:
         """Every run of the matrix, in the order of the params."""

@@ -1,7 +1,8 @@
 """Losses of the tasks: means over the pixels whose truth is known.
 
 Each takes a weight per pixel: 2 counts a pixel twice, 0 leaves it out, and a common factor changes
-nothing. Without any pixel that counts the loss is 0, and so is its gradient.
+nothing. Without any pixel that counts the loss is 0, and so is its gradient. Where processes share
+a batch (`dejavu.parallel`), the mean of their losses is the loss of the whole batch.
 """
 
 import math
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dejavu.data.sample import IGNORE_INDEX
+from dejavu.parallel import gather_across, mean_across
 
 
 def masked_mean(values: Tensor, valid: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -31,7 +33,7 @@ def masked_mean(values: Tensor, valid: Tensor, weight: Tensor | None = None) -> 
         2.0
     """
     weight = valid.to(values.dtype) if weight is None else weight * valid
-    total = weight.sum()
+    total = mean_across(weight.sum())
     return (values * weight).sum() / total.where(total > 0, 1)
 
 
@@ -88,8 +90,8 @@ def ohem_cross_entropy(
     """
     losses = F.cross_entropy(logits, target, ignore_index=IGNORE_INDEX, reduction="none")
     valid = _counted(target != IGNORE_INDEX, weight)
-    kept = max(1, int(min_kept * int(valid.sum())))
-    least = losses.detach().masked_fill(~valid, 0).flatten().topk(kept).values[-1]
+    kept = max(1, int(min_kept * int(gather_across(valid.sum()).sum())))
+    least = gather_across(losses.masked_fill(~valid, 0)).topk(kept).values[-1]
     hard = (losses > -math.log(threshold)) | (losses >= least)
     return masked_mean(losses, valid & hard, weight)
 
@@ -114,11 +116,11 @@ def silog(prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> T
         0.15
     """
     valid = _counted((target > 0)[:, 0], weight)
-    if not valid.any():  # the root would be of its epsilon, not 0
+    if not gather_across(valid.any()).any():  # the root would be of its epsilon, not 0
         return prediction.sum() * 0
     error = (prediction.log() - target.where(target > 0, 1).log())[:, 0]
-    mean = masked_mean(error, valid, weight)
-    variance = masked_mean((error - mean).square(), valid, weight)
+    mean = mean_across(masked_mean(error, valid, weight))
+    variance = mean_across(masked_mean((error - mean).square(), valid, weight))
     return (variance + 0.15 * mean.square() + 1e-8).sqrt()
 
 
@@ -145,7 +147,7 @@ def berhu(prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> T
     valid = _counted((target > 0)[:, 0], weight)
     error = (prediction - target).abs()[:, 0]
     # Without any error c is 0, and the branch that is not taken must not divide by it.
-    c = (0.2 * (error.detach() * valid).max()).clamp(min=1e-6)
+    c = (0.2 * gather_across((error * valid).max()).max()).clamp(min=1e-6)
     losses = torch.where(error <= c, error, (error.square() + c.square()) / (2 * c))
     return masked_mean(losses, valid, weight)
 

@@ -4,6 +4,8 @@ import json
 import math
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import torch
 from dejavu.arms import Arm
 from dejavu.batches import Batch, Batches
 from dejavu.build import build_task
-from dejavu.checkpoint import Provenance, best_device, save_checkpoint
+from dejavu.checkpoint import Provenance, best_device, check_checkpoint, save_checkpoint
 from dejavu.config import TrainParams
 from dejavu.data.opening import open_split
 from dejavu.data.split import Split
@@ -26,6 +28,7 @@ from dejavu.optimisation import (
     learning_rate,
     set_rate,
 )
+from dejavu.parallel import Share, average_gradients, mean_across, shared_batches, wait_for_all
 from dejavu.progress import Progress, silent
 
 
@@ -53,18 +56,31 @@ def train(
     Raises:
         DejaVuError: the loss is not finite; the message names the step.
         DataError: the data is missing or damaged.
-        CheckpointError: the resume state cannot be read.
+        CheckpointError: the resume state or the finished run in the store cannot be read.
     """
     scenes = open_split(data, run.params.data, "train", [run.task])
     scenes.verify()
     work = work_folder(store, run, scenes)
-    with locked(work):
-        finished = (work / "model.safetensors").exists()
-        if not finished:
-            _fit(run, scenes, work, progress, text_pair)
-        copy_file(work / "log.jsonl", output.with_suffix(".jsonl"))
-        copy_file(work / "model.safetensors", output)
+    with shared_batches(run.train.processes) as share, _alone(work, share):
+        model = work / "model.safetensors"
+        finished = model.exists()
+        if finished:
+            check_checkpoint(model, run.hash)
+        else:
+            _fit(run, scenes, work, progress, text_pair, share)
+        if share.first:
+            copy_file(work / "log.jsonl", output.with_suffix(".jsonl"))
+            copy_file(model, output)
     return not finished
+
+
+@contextmanager
+def _alone(work: Path, share: Share) -> Iterator[None]:
+    """Hold a run's folder for all processes that train it together; the first has its lock."""
+    with locked(work) if share.first else nullcontext():
+        wait_for_all()
+        yield
+        wait_for_all()
 
 
 def work_folder(store: Path, run: Run, scenes: Split) -> Path:
@@ -75,13 +91,20 @@ def work_folder(store: Path, run: Run, scenes: Split) -> Path:
     return store / f"{run.hash}-{scenes.record.fingerprints[run.task][:8]}"
 
 
-def _fit(run: Run, scenes: Split, work: Path, progress: Progress, text_pair: Path | None) -> None:
+def _fit(
+    run: Run,
+    scenes: Split,
+    work: Path,
+    progress: Progress,
+    text_pair: Path | None,
+    share: Share,
+) -> None:
     # ---- deterministic arithmetic, data, networks -------------------------------------------
     params, device = run.train, best_device()
     prepare_torch(params)
-    batches = Batches(scenes, params, run.seed)
+    batches = Batches(scenes, params, run.seed, share)
     palette = scenes.manifest.palette
-    arm = Arm(run, build_task(run.identity(), palette), device)
+    arm = Arm(run, build_task(run.identity(), palette), device, share)
     arm.supervise([scenes.caption(i) for i in batches.subset.tolist()], text_pair)
     optimizer = create_optimizer(arm.model, arm.criterion, params)
 
@@ -97,10 +120,11 @@ def _fit(run: Run, scenes: Split, work: Path, progress: Progress, text_pair: Pat
         if arm.criterion:
             arm.criterion.load_state_dict(state["criterion"])
     first, seconds = state.get("step", 0), state.get("seconds", 0.0)
-    log_file.touch()
-    os.truncate(log_file, state.get("log_bytes", 0))
+    if share.first:
+        log_file.touch()
+        os.truncate(log_file, state.get("log_bytes", 0))
 
-    with log_file.open("a", encoding="utf-8") as log:
+    with (log_file if share.first else Path(os.devnull)).open("a", encoding="utf-8") as log:
         started = time.perf_counter()
         for step, batch in enumerate(batches.steps(first, params.steps), start=first):
             # ---- one step -------------------------------------------------------------------
@@ -113,7 +137,7 @@ def _fit(run: Run, scenes: Split, work: Path, progress: Progress, text_pair: Pat
             if step % params.log_every == 0 or step + 1 == params.steps:
                 line = {"step": step, "seconds": round(seconds, 3), "learning_rate": rate, **losses}
                 log.write(json.dumps(line) + "\n")
-            if (step + 1) % params.checkpoint_every == 0:
+            if share.first and (step + 1) % params.checkpoint_every == 0:
                 log.flush()
                 state = {
                     "run": run.hash,
@@ -128,6 +152,8 @@ def _fit(run: Run, scenes: Split, work: Path, progress: Progress, text_pair: Pat
                     torch.save(state, temporary)
 
     # ---- the finished run -------------------------------------------------------------------
+    if not share.first:
+        return
     images = scenes.record.fingerprints[run.task]
     made_from = Provenance(run.hash, run.identity(), palette, images, weights)
     save_checkpoint(work / "model.safetensors", made_from, arm.model.cpu(), arm.criterion)
@@ -143,7 +169,8 @@ def training_step(
         DejaVuError: a loss is not finite.
     """
     weighted = arm.losses(batch, step)
-    losses = {f"{name}_loss": loss.item() for name, loss in weighted.items()}
+    terms = mean_across(torch.stack([loss.detach() for loss in weighted.values()])).tolist()
+    losses = {f"{name}_loss": term for name, term in zip(weighted, terms, strict=True)}
     if not all(map(math.isfinite, losses.values())):
         raise DejaVuError(
             f"step {step} of {run.task}/{run.network}/{run.method} seed {run.seed}: the loss is "
@@ -152,6 +179,7 @@ def training_step(
 
     optimizer.zero_grad(set_to_none=True)
     torch.stack([*weighted.values()]).sum().backward()
+    average_gradients([arm.model, *([arm.criterion] if arm.criterion else [])])
     norm = clip_gradients(arm.model, run.train)
     if arm.criterion:
         clip_gradients(arm.criterion, run.train)

@@ -63,6 +63,7 @@ def test_what_changes_the_result_changes_the_run(params: Params, path: str, valu
         ("study", "other"),
         ("seeds", [0, 1, 2]),
         ("train.checkpoint_every", 1),
+        ("train.jobs_per_device", 2),
         ("evaluation.split", "val"),
         ("report.confidence", 0.9),
         ("methods.dejavu-spatial.dejavu.gamma.normals", 0.2),
@@ -162,14 +163,17 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def forget() -> None:
+    for cached in (code_hash, identity._tree, identity._parse, identity._imports):
+        cached.cache_clear()
+
+
 def fresh_hash(module: str = "top", without: str = "") -> str:
-    code_hash.cache_clear()
-    identity._parse.cache_clear()
+    forget()
     try:
         return code_hash(module, without)
     finally:
-        code_hash.cache_clear()
-        identity._parse.cache_clear()
+        forget()
 
 
 def test_code_counts_through_imports_and_words_do_not(package: Path) -> None:
@@ -184,6 +188,29 @@ def test_code_counts_through_imports_and_words_do_not(package: Path) -> None:
 def test_a_module_of_docstring_alone_can_be_hashed(package: Path) -> None:
     (package / "top.py").write_text('"""Only words."""\n')
     assert fresh_hash()
+
+
+PHASES = (("data.rooms", ""), ("text_pair", ""), ("training", "metrics"))
+
+
+def test_what_is_remembered_changes_no_hash() -> None:
+    """A phase has the hash of a first call, whatever was hashed before it."""
+    alone = {phase: fresh_hash(*phase) for phase in PHASES}
+    assert len({*alone.values()}) == len(PHASES)
+    forget()
+    assert {phase: code_hash(*phase) for phase in reversed(PHASES)} == alone
+
+
+def test_a_module_is_read_once_however_many_phases_need_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[bytes] = []
+    parse = ast.parse
+    monkeypatch.setattr(identity.ast, "parse", lambda text: read.append(text) or parse(text))
+    forget()
+    for phase in PHASES:
+        code_hash(*phase)
+    modules = set().union(*(identity._closure(*phase) for phase in PHASES))
+    assert len(read) == len(modules) == identity._tree.cache_info().misses
+    forget()
 
 
 def test_training_code_counts_and_metrics_do_not() -> None:
@@ -212,7 +239,7 @@ def test_relative_imports_count_as_absolute_ones(
     module: str, text: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(identity, "_parse", lambda name: ast.parse(text))
-    assert expected in identity._imports(module)
+    assert expected in identity._imports.__wrapped__(module)  # not what is remembered
 
 
 def test_where_images_come_from_is_no_part_of_a_run() -> None:

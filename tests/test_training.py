@@ -335,3 +335,16 @@ def test_poly_warms_up_and_decays_by_its_formula(power: float, warmup: int) -> N
     found = [learning_rate(step, params) for step in range(30)]
     np.testing.assert_allclose(found, expected, rtol=1e-12)
     assert int(np.argmax(found)) <= warmup
+
+
+def test_a_truncated_run_in_the_store_is_named_and_not_handed_on(
+    data: Path, tmp_path: Path
+) -> None:
+    run = Run(tiny_params(), "depth", "fpn", "baseline", 0)
+    train(run, data, tmp_path, tmp_path / "first.safetensors")
+    model = next(tmp_path.glob(f"{run.hash}-*/model.safetensors"))
+    model.write_bytes(model.read_bytes()[:-100])
+    output = tmp_path / "second.safetensors"
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: truncated.*delete it"):
+        train(run, data, tmp_path, output)
+    assert not output.exists()

@@ -3,6 +3,7 @@
 Each verb calls one function. Heavy imports happen inside the verbs, so that ``--help`` is quick.
 """
 
+import errno
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dejavu.cli import data
+from dejavu.cli.computing import Computing, Training
 from dejavu.cli.options import (
     DEFAULT,
     ExpectOption,
@@ -21,6 +23,7 @@ from dejavu.cli.options import (
     TaskOption,
     progress_bar,
 )
+from dejavu.cli.provenance import recorded, why
 from dejavu.errors import DejaVuError, ParamsError
 
 if TYPE_CHECKING:
@@ -34,6 +37,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data.app, name="data")
+app.command()(why)
+
+
+_CURES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some of the quota",
+    errno.EFBIG: "raise the limit on file sizes (ulimit -f)",
+    errno.EROFS: "mount it for writing",
+    errno.EACCES: "give the permission",
+}
 
 
 def main() -> None:
@@ -42,6 +55,12 @@ def main() -> None:
         app()
     except (DejaVuError, ImportError) as error:  # an extra that is not installed says which
         typer.echo(f"dejavu: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in _CURES:
+            raise
+        cure = f"{_CURES[error.errno]}, then run the same command again: it continues"
+        typer.echo(f"dejavu: {error.filename}: {error.strerror}; {cure}", err=True)
         sys.exit(1)
 
 
@@ -67,7 +86,7 @@ def rooms(
         raise ParamsError(f"{params}: reads {layout.params.data.name}, and renders no rooms")
     settings = layout.params.data.rooms.model_dump()
     counts = {split: settings.pop(split) for split in ("train", "val", "test")}
-    with progress_bar("rooms") as step:
+    with recorded("data", layout), progress_bar("rooms") as step:
         prepare_rooms(RoomsSpec(**settings), counts, layout.data, step)
     typer.echo(f"prepared {counts} scenes in {layout.data}")
     if sheet:
@@ -78,7 +97,7 @@ def rooms(
         typer.echo(f"drew {layout.data / 'sheet.png'}")
 
 
-@app.command()
+@app.command(cls=Training)
 def train(
     task: TaskOption,
     method: MethodOption,
@@ -88,20 +107,31 @@ def train(
     expect: ExpectOption = None,
 ) -> None:
     """Train one run, or resume it, or find it finished."""
+    from dejavu.data.opening import open_split
     from dejavu.layout import STORE
+    from dejavu.parallel import is_launched, launch
     from dejavu.training import train as train_run
+    from dejavu.training import work_folder
 
     layout, run = _run(params, task, network, method, seed, expect)
+    if run.train.processes > 1 and not is_launched():
+        raise typer.Exit(launch(run.train.processes, sys.argv[1:]))
     path = layout.checkpoint(run)
     try:
-        with progress_bar(f"{task} {method} seed {seed}") as step:
+        with (
+            recorded("train", layout, run) as record,
+            progress_bar(f"{task} {method} seed {seed}") as step,
+        ):
             trained = train_run(run, layout.data, STORE, path, step, layout.text_pair)
+            scenes = open_split(layout.data, run.params.data, "train", [task])
+            kept = work_folder(STORE, run, scenes) / "record.json"
+            record.keep(kept, layout.log(run), fresh=trained)
     except ValueError as error:  # what only the library can judge, such as a CLIP model's name
         raise ParamsError(f"{params}: methods.{method}: {error}") from error
     typer.echo(f"{path}: {'trained' if trained else 'already trained'} (run {run.hash})")
 
 
-@app.command()
+@app.command(cls=Computing)
 def evaluate(
     task: TaskOption,
     method: MethodOption,
@@ -114,24 +144,27 @@ def evaluate(
     from dejavu.evaluation import evaluate as evaluate_run
 
     layout, run = _run(params, task, network, method, seed, expect)
-    _show(evaluate_run(run, layout.checkpoint(run), layout.data, layout.metrics(run)))
+    with recorded("evaluate", layout, run):
+        _show(evaluate_run(run, layout.checkpoint(run), layout.data, layout.metrics(run)))
 
 
-@app.command()
+@app.command(cls=Computing)
 def gap(task: TaskOption, params: ParamsOption = DEFAULT) -> None:
     """Measure the oracle gap of the study's redactions for one task, on val."""
     from dejavu.gap import measure_gaps
 
     layout = _layout(params)
     _known_task(layout, task)
-    for row in measure_gaps(layout, task):
+    with recorded("gap", layout, task):
+        rows = measure_gaps(layout, task)
+    for row in rows:
         typer.echo(
             f"{row['redaction']:>36}  L_DV {row['zeros']:.4f} with zeros, "
             f"{row['ground_truth']:.4f} with the ground truth: gap {row['gap']:6.1%}"
         )
 
 
-@app.command()
+@app.command(cls=Computing)
 def probes(task: TaskOption, params: ParamsOption = DEFAULT) -> None:
     """Measure on val what the trained regenerations need: zeros, predictions or the truth."""
     from dejavu.layout import STORE
@@ -139,33 +172,37 @@ def probes(task: TaskOption, params: ParamsOption = DEFAULT) -> None:
 
     layout = _layout(params)
     _known_task(layout, task)
-    for row in measure_probes(layout, task, STORE):
+    with recorded("probes", layout, task):
+        rows = measure_probes(layout, task, STORE)
+    for row in rows:
         told = ("zeros", "detached", "live", "ground_truth")
         losses = ", ".join(f"{name} {row[name]:.4f}" for name in told)
         typer.echo(f"{row['method']:>18}  L_DV with {losses}")
 
 
-@app.command()
+@app.command(cls=Computing)
 def text_pair(params: ParamsOption = DEFAULT) -> None:
     """Train the small image-text pair that stands in for CLIP, on the captions of the rooms."""
     from dejavu.text_pair import train_text_pair
 
     layout = _layout(params)
     files = layout.text_pair, layout.text_pair_metrics
-    with progress_bar("text pair") as step:
+    with recorded("text_pair", layout), progress_bar("text pair") as step:
         measured = train_text_pair(layout.data, layout.params.text_pair, *files, step)
     for encoder in ("trained", "untrained"):
         typer.echo(f"{encoder:>9}: recall at 1 {measured[encoder]['recall_at_1']:.1%} on val")
 
 
-@app.command()
+@app.command(cls=Computing)
 def cost(task: TaskOption, params: ParamsOption = DEFAULT) -> None:
     """Measure what each method costs in training, beside the reference method."""
     from dejavu.cost import measure_costs
 
     layout = _layout(params)
     _known_task(layout, task)
-    for row in measure_costs(layout, task):
+    with recorded("cost", layout, task):
+        rows = measure_costs(layout, task)
+    for row in rows:
         typer.echo(
             f"{row['method']:>18}  step {row['step_seconds'] * 1e3:.1f} ms "
             f"({row['step_ratio']:.2f} x), memory {row['memory_ratio']:.2f} x"
@@ -177,7 +214,9 @@ def tables(params: ParamsOption = DEFAULT) -> None:
     """Write the study's tables; print the main one."""
     from dejavu.results import write_tables
 
-    folder = write_tables(_layout(params))
+    layout = _layout(params)
+    with recorded("tables", layout):
+        folder = write_tables(layout)
     for name in ("main.md", "findings.md"):
         typer.echo((folder / name).read_text(encoding="utf-8"))
 
@@ -198,7 +237,10 @@ def figures(params: ParamsOption = DEFAULT) -> None:
     """Draw the study's figures."""
     from dejavu.results import draw_figures
 
-    typer.echo(f"drew {draw_figures(_layout(params))}")
+    layout = _layout(params)
+    with recorded("figures", layout):
+        folder = draw_figures(layout)
+    typer.echo(f"drew {folder}")
 
 
 @app.command()
@@ -206,7 +248,10 @@ def report(params: ParamsOption = DEFAULT) -> None:
     """Write the study's report: one page that needs nothing else."""
     from dejavu.results import write_study_report
 
-    typer.echo(f"wrote {write_study_report(_layout(params))}")
+    layout = _layout(params)
+    with recorded("report", layout):
+        path = write_study_report(layout)
+    typer.echo(f"wrote {path}")
 
 
 @app.command()

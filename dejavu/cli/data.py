@@ -1,11 +1,13 @@
 """``python -m dejavu data VERB``: data sets that are read where they were unpacked."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dejavu.cli.options import DEFAULT, ParamsOption, RootOption, progress_bar
+from dejavu.cli.provenance import recorded
 from dejavu.errors import DataError, ParamsError
 
 if TYPE_CHECKING:
@@ -55,14 +57,14 @@ def check(
             f"--task: {name} ({data.variant_name}) has no ground truth for {', '.join(unknown)}; "
             f"it has: {', '.join(offered)}"
         )
-    folder = root or data_root(name)
-    with progress_bar(f"checking {name}") as step:
-        checked = check_dataset(name, data.variant_name, folder, tasks, data.val, jobs, step)
-    typer.echo(_summary(checked, tasks))
-    if study:
-        layout = Layout(study)
-        checked.write(layout.data, study)
-        typer.echo(f"wrote {layout.data / 'manifest.json'}")
+    folder, layout = root or data_root(name), Layout(study) if study else None
+    with recorded("data", layout) if layout else nullcontext():
+        with progress_bar(f"checking {name}") as step:
+            checked = check_dataset(name, data.variant_name, folder, tasks, data.val, jobs, step)
+        typer.echo(_summary(checked, tasks))
+        if layout:
+            checked.write(layout.data, layout.params)
+            typer.echo(f"wrote {layout.manifest}")
 
 
 @app.command()
@@ -105,7 +107,7 @@ def cache(
     assert isinstance(images, IndexedSplit)  # as all data is that is not rendered
     size = images.decoded_bytes / 1e9
     typer.echo(f"{split}: {len(images)} images, {size:.2f} GB decoded in {layout.data / 'cache'}")
-    with progress_bar(f"decoding {split}") as step:
+    with recorded("cache", layout, split), progress_bar(f"decoding {split}") as step:
         images.write_cache(step)
 
 

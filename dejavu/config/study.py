@@ -106,6 +106,11 @@ class Params(Section):
         if method.dejavu and method.dejavu.text and not self.data.is_rooms:
             raise ValueError(f"{where}.dejavu.text: {self.data.name} has no captions; leave it out")
         deranged = method.dejavu is not None and method.dejavu.condition == "deranged"
+        if deranged and self.train.processes > 1:
+            raise ValueError(
+                f"{where}.dejavu.condition: 'deranged' takes another image's prediction from the "
+                "whole batch; set train.processes to 1"
+            )
         if deranged and self.train.batch_size < 2:
             raise ValueError(
                 f"{where}.dejavu.condition: 'deranged' takes another image's prediction from the "

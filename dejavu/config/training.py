@@ -47,6 +47,14 @@ class TrainParams(Section):
     workers: int = Field(
         0, ge=0, description="processes that prepare batches; does not change the result"
     )
+    processes: Count = Field(
+        1,
+        description="processes that train a run together, each on its part of every batch, and on "
+        "a GPU each where there are any; changes the result by rounding only",
+    )
+    jobs_per_device: Count = Field(
+        1, description="jobs that share a GPU, of whatever kind; does not change the result"
+    )
     log_every: Count = Field(10, description="steps between lines of the training log")
     checkpoint_every: Count = Field(
         100, description="steps between resume states; does not change the result"
@@ -68,6 +76,15 @@ class TrainParams(Section):
             if count > limit:
                 return f"train.{key}: {count} is more than the {limit} images to draw from"
         return None
+
+    @model_validator(mode="after")
+    def _processes_share_evenly(self) -> "TrainParams":
+        if self.batch_size % self.processes:
+            raise ValueError(
+                f"processes ({self.processes}) must divide batch_size ({self.batch_size}): each "
+                "takes an equal part of every batch"
+            )
+        return self
 
     @model_validator(mode="after")
     def _warmup_ends(self) -> "TrainParams":

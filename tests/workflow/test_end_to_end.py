@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import time
@@ -66,6 +67,38 @@ def test_the_table_is_the_mean_of_the_runs(finished_tree: Path) -> None:
             if all(r[k] == row[k] for k in ("task", "network", "method", "metric"))
         ]
         assert float(row["mean"]) == pytest.approx(sum(values) / 2, rel=1e-5)
+
+
+def test_every_number_knows_where_it_came_from(finished_tree: Path) -> None:
+    head = run(finished_tree, "git", "rev-parse", "HEAD").strip()
+    said = run(finished_tree, "python", "-m", "dejavu", "why", f"{RESULTS}/tables/main.csv")
+    assert said.count("made by train: run ") == 3 * 3 * 2
+    assert set(re.findall(r"commit (\w+)\n", said)) == {head}
+    assert said.rstrip().endswith("all that is here agrees")
+    said = run(finished_tree, "python", "-m", "dejavu", "why", f"{RESULTS}/report.html")
+    assert said.rstrip().endswith("all that is here agrees")
+
+
+def test_each_record_names_what_its_rule_read(finished_tree: Path) -> None:
+    """By Snakemake's own account; of the data, records name the manifest alone."""
+    lines = run(finished_tree, "snakemake", "--detailed-summary").splitlines()
+    header = next(line for line in lines if line.startswith("output_file")).split("\t")
+    rows = [dict(zip(header, line.split("\t"), strict=False)) for line in lines]
+    records = [row for row in rows if "/records/" in row["output_file"]]
+    assert len(records) == 1 + 2 * 18 + 3 * 3 + 3
+    for row in records:
+        read = json.loads((finished_tree / row["output_file"]).read_text())["inputs"]
+        listed = {name for name in row["input-file(s)"].split(",") if name.startswith("results/")}
+        assert listed == {name for name in read if name.startswith("results/")}
+
+
+def test_a_run_that_is_found_finished_keeps_its_record(finished: Path) -> None:
+    record = finished / RESULTS / "records/train/depth/fpn/baseline/seed0.json"
+    before = record.read_text()
+    record.unlink()
+    train = ("train", "--task", "depth", "--method", "baseline")
+    assert "already trained" in run(finished, "python", "-m", "dejavu", *train)
+    assert record.read_text() == before
 
 
 def test_a_second_run_has_nothing_to_do(finished: Path, planned: Plan) -> None:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import yaml
 
+from dejavu.config import load_params
+from dejavu.jobs import job_of
+from dejavu.layout import Layout
 from tests.workflow.conftest import run, write_study
 
 Plan = Callable[..., dict[str, int]]
@@ -50,6 +53,32 @@ def test_use_conda_without_a_conda_says_so_and_goes_on(fresh: Path, planned: Pla
     said = run(fresh, "snakemake", "-n", "--cores", "2", "--use-conda")
     assert said.count("no conda on PATH") == 1
     assert planned(fresh, "--use-conda") == planned(fresh)
+
+
+VERBS = {
+    "prepare_rooms": "data",
+    "measure_gap": "gap",
+    "measure_probes": "probes",
+    "measure_cost": "cost",
+    "write_report": "report",
+}
+"""Verbs that are not called as their rule is."""
+
+
+def test_each_rule_makes_what_its_verb_records(fresh: Path) -> None:
+    """The files of every job, by the workflow on one side and by the records on the other."""
+    layout = Layout(load_params(fresh / "params/default.yaml"))
+    lines = run(fresh, "snakemake", "--summary").splitlines()
+    rows = [line.split("\t") for line in lines if line.startswith(("data/", "results/"))]
+    rules = {Path(row[0]): row[2] for row in rows}
+    records = {path for path in rules if "records" in path.parts}
+    jobs = {path: job_of(layout, path) for path in rules.keys() - records}
+    for path, job in jobs.items():
+        assert job.verb == VERBS.get(rules[path], rules[path])
+        assert rules[job.record] == rules[path]
+    assert len(records) == 1 + 2 * 27 + 3 * 3 + 3
+    assert {job.record for job in jobs.values()} == records
+    assert {path for job in jobs.values() for path in job.outputs} == jobs.keys()
 
 
 def refused(tree: Path, *flags: str) -> str:

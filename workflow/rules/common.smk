@@ -1,6 +1,7 @@
 # What all phases share: the study's params, the hashes that decide staleness, the environment.
 import fcntl
 import os
+import platform
 import shutil
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ sys.path.insert(0, workflow.basedir)
 
 from dejavu.config import load_params, needs_text_pair
 from dejavu.data.roots import ROOT_VARIABLE
+from dejavu.devices import visible_devices
 from dejavu.errors import DejaVuError
 from dejavu.identity import (
     Run,
@@ -31,13 +33,34 @@ os.environ.update(
     PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 )
 
-GPU = 1 if shutil.which("nvidia-smi") else 0
+
+def gpus_of_a_job():
+    """As DEJAVU_GPU says, 1 or 0; where it is not set, 1 if this machine has a GPU.
+
+    The login node of a cluster often has none while its nodes do.
+    """
+    said = os.environ.get("DEJAVU_GPU") or str(int(bool(visible_devices())))
+    if said not in ("0", "1"):
+        raise WorkflowError(f"DEJAVU_GPU is 1 where jobs use a GPU and 0 where not, got {said!r}")
+    return int(said)
+
+
+GPU = gpus_of_a_job()
 ENVIRONMENT = "../envs/cuda.yaml" if GPU else "../envs/cpu.yaml"
 
 
 def announce(message):
     """Say one line to the person who waits."""
     print(f"dejavu: {message}", file=sys.stderr)
+
+
+def tell_of_guessed_gpu():
+    """Jobs that run elsewhere must not train on CPUs only because this machine has no GPU."""
+    if not (GPU or workflow.local_exec or os.environ.get("DEJAVU_GPU")):
+        announce(
+            "no GPU here, so no job asks the cluster for one: set DEJAVU_GPU=1 where its nodes "
+            "have GPUs, DEJAVU_GPU=0 to train on CPUs"
+        )
 
 
 def read_study():
@@ -69,17 +92,31 @@ def fall_back_without_conda():
         workflow.deployment_settings.deployment_method = methods - {DeploymentMethod.CONDA}
 
 
+def refuse_default_storage():
+    """With a default storage provider, files would be where the study's commands do not look."""
+    if provider := workflow.storage_settings.default_storage_provider:
+        raise WorkflowError(
+            f"--default-storage-provider {provider} does not work here, because the study's "
+            "commands name their files themselves: keep the tree on a file system that all nodes "
+            "share, and its files in object storage with DVC (docs/storage.md)"
+        )
+
+
 def refuse_second_run():
     """Hold a kernel lock while this process lives; a kill lets go of it."""
     global _run_lock
     Path(".snakemake").mkdir(exist_ok=True)
-    _run_lock = open(".snakemake/dejavu.lock", "w")
+    _run_lock = open(".snakemake/dejavu.lock", "a+")
     try:
         fcntl.flock(_run_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        _run_lock.seek(0)
         raise WorkflowError(
-            "another run is at work in this folder: wait for it, or stop it"
+            f"another run is at work in this folder ({_run_lock.read().strip()}): wait for it, or "
+            "stop it"
         ) from None
+    _run_lock.truncate(0)
+    print(f"process {os.getpid()} on {platform.node()}", file=_run_lock, flush=True)
 
 
 def data_files(split):
@@ -104,6 +141,7 @@ STUDY = LAYOUT.params.study
 IS_ROOMS = LAYOUT.params.data.is_rooms
 TEXT_PAIR = [LAYOUT.text_pair] if LAYOUT.params.uses_text_pair else []
 fall_back_without_conda()
+refuse_default_storage()
 
 
 wildcard_constraints:

@@ -8,6 +8,7 @@ if IS_ROOMS:
         output:
             splits=expand("data/{{study}}/{split}.npy", split=["train", "val", "test"]),
             manifest="data/{study}/manifest.json",
+            record="results/{study}/records/data.json",
         log:
             "logs/{study}/prepare_rooms.log",
         benchmark:
@@ -56,6 +57,7 @@ else:
         output:
             splits=expand("data/{{study}}/{split}.csv", split=["train", "val", "test"]),
             manifest="data/{study}/manifest.json",
+            record="results/{study}/records/data.json",
         log:
             "logs/{study}/check_data.log",
         benchmark:
@@ -82,6 +84,7 @@ else:
             manifest="data/{study}/manifest.json",
         output:
             "data/{study}/cache/{split}.json",
+            record="results/{study}/records/cache/{split}.json",
         log:
             "logs/{study}/cache_data/{split}.log",
         benchmark:
@@ -105,3 +108,4 @@ rule prepared:
     input:
         [data_files(split) for split in ["train", "val", "test"]],
         f"data/{STUDY}/manifest.json",
+        LAYOUT.record("data"),

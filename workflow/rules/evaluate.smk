@@ -8,6 +8,7 @@ rule evaluate:
         manifest="data/{study}/manifest.json",
     output:
         "results/{study}/metrics/runs/{task}/{network}/{method}/seed{seed}.json",
+        record="results/{study}/records/evaluate/{task}/{network}/{method}/seed{seed}.json",
     log:
         "logs/{study}/evaluate/{task}/{network}/{method}/seed{seed}.log",
     benchmark:
@@ -37,6 +38,7 @@ rule measure_gap:
         manifest="data/{study}/manifest.json",
     output:
         "results/{study}/metrics/gap/{task}.json",
+        record="results/{study}/records/gap/{task}.json",
     log:
         "logs/{study}/gap/{task}.log",
     benchmark:
@@ -64,6 +66,7 @@ rule measure_probes:
         manifest="data/{study}/manifest.json",
     output:
         "results/{study}/metrics/probes/{task}.json",
+        record="results/{study}/records/probes/{task}.json",
     log:
         "logs/{study}/probes/{task}.log",
     benchmark:
@@ -90,6 +93,7 @@ rule measure_cost:
         manifest="data/{study}/manifest.json",
     output:
         "results/{study}/metrics/cost/{task}.json",
+        record="results/{study}/records/cost/{task}.json",
     log:
         "logs/{study}/cost/{task}.log",
     benchmark:

@@ -23,6 +23,7 @@ rule tables:
             suffix=["csv", "md", "tex"],
         ),
         texts=expand("results/{{study}}/tables/{name}", name=["main.md", "main.tex", "findings.md"]),
+        record="results/{study}/records/tables.json",
     log:
         "logs/{study}/tables.log",
     benchmark:
@@ -63,6 +64,7 @@ rule figures:
             caption="../report/qualitative.rst",
             category="Figures",
         ),
+        record="results/{study}/records/figures.json",
     log:
         "logs/{study}/figures.log",
     benchmark:
@@ -84,13 +86,15 @@ rule figures:
 rule write_report:
     input:
         rules.tables.input,
-        rules.figures.output,
+        rules.figures.output.charts,
+        rules.figures.output.sheets,
     output:
         report(
             "results/{study}/report.html",
             caption="../report/report.rst",
             category="Report",
         ),
+        record="results/{study}/records/report.json",
     log:
         "logs/{study}/report.log",
     benchmark:

@@ -10,6 +10,7 @@ rule train_text_pair:
     output:
         checkpoint="results/{study}/checkpoints/text_pair.safetensors",
         metrics="results/{study}/metrics/text_pair.json",
+        record="results/{study}/records/text_pair.json",
     log:
         "logs/{study}/train_text_pair.log",
     benchmark:
@@ -37,16 +38,17 @@ rule train:
     output:
         checkpoint="results/{study}/checkpoints/{task}/{network}/{method}/seed{seed}.safetensors",
         log="results/{study}/checkpoints/{task}/{network}/{method}/seed{seed}.jsonl",
+        record="results/{study}/records/train/{task}/{network}/{method}/seed{seed}.json",
     log:
         "logs/{study}/train/{task}/{network}/{method}/seed{seed}.log",
     benchmark:
         "logs/{study}/train/{task}/{network}/{method}/seed{seed}.tsv"
     conda:
         ENVIRONMENT
-    threads: LAYOUT.params.train.threads
+    threads: LAYOUT.params.train.threads * LAYOUT.params.train.processes
     resources:
-        mem_mb=memory_mb(2000),
-        gpu=GPU,
+        mem_mb=memory_mb(2000) * LAYOUT.params.train.processes,
+        gpu=GPU * LAYOUT.params.train.processes,
     params:
         file=PARAMS_FILE,
         run=lambda w: run_of(w).hash,
@@ -62,3 +64,4 @@ rule trained:
     input:
         [LAYOUT.checkpoint(run) for run in LAYOUT.runs()],
         [LAYOUT.log(run) for run in LAYOUT.runs()],
+        [LAYOUT.record("train", run) for run in LAYOUT.runs()],

@@ -1,0 +1,154 @@
+"""Records of how results were made, one beside each result: it stays byte-identical itself."""
+
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
+
+from dejavu.data.manifest import file_sha256
+from dejavu.environment import Commit, Hardware, read_commit, read_hardware, read_versions
+from dejavu.errors import DataError
+from dejavu.files import write_text
+from dejavu.jobs import Job
+
+Kind = TypeVar("Kind", bound=BaseModel)
+
+
+class Execution(BaseModel, frozen=True, extra="forbid"):
+    """When, by which code and on what a result was made."""
+
+    code: Commit = Field(description="the code, when the process started")
+    started: AwareDatetime = Field(
+        description="start in UTC; of a run that was resumed, of the process that finished it"
+    )
+    seconds: float = Field(
+        description="wall time of the job; of training, that of all its steps, as its log says: "
+        "summed over the processes of a run that was killed and resumed, without their set-up"
+    )
+    versions: dict[str, str] = Field(description="versions of Python and of packages")
+    hardware: Hardware = Field(description="the machine")
+
+
+class Record(BaseModel, frozen=True, extra="forbid"):
+    """How a job's results were made."""
+
+    study: str = Field(description="name of the study")
+    verb: str = Field(description="what was done, such as train or tables")
+    params: dict[str, Any] = Field(description="the fields that decide the result")
+    hashes: dict[str, str] = Field(
+        description="hashes of those fields and of the code that reads them, by name"
+    )
+    execution: Execution | None = Field(
+        description="how it was made; null: found finished in the store, which did not say"
+    )
+    inputs: dict[str, str] = Field(description="SHA-256 of what was read, by path")
+    outputs: dict[str, str] = Field(description="SHA-256 of what was written, by path")
+
+
+class Recording:
+    """A record in the making.
+
+    Args:
+        job: what is done.
+        first: whether this process is the one that writes: of several that train together, the
+            first.
+    """
+
+    def __init__(self, job: Job, first: bool) -> None:
+        self._job, self._first = job, first
+        self._kept: Path | None = None
+        self._started, self._clock = datetime.now(UTC).replace(microsecond=0), time.perf_counter()
+        self._code, self._inputs = read_commit(), _checksums(job.inputs)
+
+    def keep(self, path: Path, log: Path, fresh: bool) -> None:
+        """Share the execution among all studies that want the same trained run.
+
+        Args:
+            path: where the store keeps it; what it holds is recorded.
+            log: training log, which knows the wall time.
+            fresh: whether this process trained the run, and so knows its execution.
+        """
+        self._kept = path
+        if fresh and self._first:
+            _write(path, self._execution(_logged_seconds(log)))
+
+    def write(self) -> None:
+        """Write the record.
+
+        Raises:
+            DataError: what the store kept cannot be read.
+        """
+        if not self._first:
+            return
+        own = self._execution(time.perf_counter() - self._clock) if self._kept is None else None
+        record = Record(
+            study=self._job.study,
+            verb=self._job.verb,
+            params=self._job.params,
+            hashes=self._job.hashes,
+            execution=_read(self._kept, Execution) if self._kept else own,
+            inputs=self._inputs,
+            outputs=_checksums(self._job.outputs),
+        )
+        _write(self._job.record, record)
+
+    def _execution(self, seconds: float) -> Execution:
+        return Execution(
+            code=self._code,
+            started=self._started,
+            seconds=round(seconds, 3),
+            versions=read_versions(),
+            hardware=read_hardware(),
+        )
+
+
+@contextmanager
+def recorded(job: Job) -> Iterator[Recording]:
+    """Record how the block makes a job's results; a block that fails leaves no record.
+
+    Of several processes that train a run together (``RANK``), the first alone writes.
+    """
+    recording = Recording(job, first=os.environ.get("RANK", "0") == "0")
+    yield recording
+    recording.write()
+
+
+def read_record(path: Path) -> Record | None:
+    """Read a record; None where there is none.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    return _read(path, Record)
+
+
+def _checksums(paths: Iterable[Path]) -> dict[str, str]:
+    """Hash the files that are there; the job itself names an input that is missing."""
+    return {path.as_posix(): file_sha256(path) for path in paths if path.is_file()}
+
+
+def _logged_seconds(log: Path) -> float:
+    last: dict[str, float] = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
+    return last["seconds"]
+
+
+def _write(path: Path, model: BaseModel) -> None:
+    write_text(path, model.model_dump_json(indent=1) + "\n")
+
+
+def _read(path: Path, kind: type[Kind]) -> Kind | None:
+    if not path.exists():
+        return None
+    try:
+        return kind.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        raise DataError(
+            f"{path}: cannot be read as a record of this version ({type(error).__name__}); delete "
+            "it, and make the result again or take the record from git"
+        ) from None

@@ -1,0 +1,87 @@
+"""Verbs that compute hold a device while they do."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dejavu.cli import main
+from dejavu.config import Params
+from dejavu.devices import VARIABLE, leased_devices
+from dejavu.reference import render_params
+from tests.conftest import TINY, tiny_params
+
+A, B = "GPU-aaaa0000-1111", "GPU-bbbb0000-2222"
+RUN = ["--task", "depth", "--method", "baseline"]
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A study's params on a machine of two devices."""
+    script = tmp_path / "nvidia-smi"
+    script.write_text(f"#!/bin/sh\necho 'GPU 0: X (UUID: {A})'\necho 'GPU 1: X (UUID: {B})'\n")
+    script.chmod(0o700)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.delenv(VARIABLE, raising=False)
+    Path("params").mkdir()
+    return Path("params/default.yaml")
+
+
+class SeenError(Exception):
+    """Ends a verb where it would compute."""
+
+
+def devices_of(monkeypatch: pytest.MonkeyPatch, function: str, *arguments: str) -> str | None:
+    """What CUDA would see in the function that a verb calls."""
+    seen = []
+
+    def look(*given: Any, **named: Any) -> None:
+        seen.append(os.environ.get(VARIABLE))
+        raise SeenError
+
+    monkeypatch.setattr(function, look)
+    monkeypatch.setattr("sys.argv", ["dejavu", *arguments])
+    with pytest.raises(SeenError):
+        main()
+    assert VARIABLE not in os.environ
+    return seen[0]
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        ("dejavu.training.train", ["train", *RUN]),
+        ("dejavu.evaluation.evaluate", ["evaluate", *RUN]),
+        ("dejavu.gap.measure_gaps", ["gap", *RUN[:2]]),
+        ("dejavu.probes.measure_probes", ["probes", *RUN[:2]]),
+        ("dejavu.cost.measure_costs", ["cost", *RUN[:2]]),
+        ("dejavu.text_pair.train_text_pair", ["text-pair"]),
+    ],
+)
+def test_a_verb_that_computes_has_a_free_device(
+    function: str, arguments: list[str], study: Path, params: Params, monkeypatch: Any
+) -> None:
+    study.write_text(render_params(params))
+    with leased_devices():
+        monkeypatch.delenv(VARIABLE)
+        assert devices_of(monkeypatch, function, *arguments) == B
+
+
+def test_several_jobs_share_a_device_where_params_say_so(study: Path, monkeypatch: Any) -> None:
+    study.write_text(render_params(tiny_params(train=TINY["train"] | {"jobs_per_device": 2})))
+    with leased_devices(count=2, slots=2):
+        monkeypatch.delenv(VARIABLE)
+        assert devices_of(monkeypatch, "dejavu.training.train", "train", *RUN) == A
+
+
+def test_data_parallel_training_leases_for_its_processes_once(
+    study: Path, monkeypatch: Any
+) -> None:
+    study.write_text(render_params(tiny_params(train=TINY["train"] | {"processes": 2})))
+    assert devices_of(monkeypatch, "dejavu.parallel.launch", "train", *RUN) == f"{A},{B}"
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert devices_of(monkeypatch, "dejavu.training.train", "train", *RUN) is None

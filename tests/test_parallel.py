@@ -1,0 +1,222 @@
+"""Two processes that share each batch against one process with the whole of it."""
+
+import copy
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.multiprocessing import spawn
+
+from dejavu.arms import Arm
+from dejavu.batches import Batch, Batches
+from dejavu.build import build_task
+from dejavu.checkpoint import load_checkpoint
+from dejavu.config import Params
+from dejavu.data.opening import open_split
+from dejavu.errors import DejaVuError, ParamsError
+from dejavu.identity import Run
+from dejavu.optimisation import create_optimizer, learning_rate
+from dejavu.parallel import ALONE, Share, gather_across, mean_across, shared_batches
+from dejavu.redaction import RandomBlocks
+from dejavu.reference import render_params
+from dejavu.training import prepare_torch, training_step
+from tests.conftest import TINY, tiny_params
+
+ROOT = Path(__file__).parents[1]
+STEPS = 4
+GAMMA = {"segmentation": 0.3, "depth": 0.3, "normals": 0.3}
+BLOCKS = {"name": "random_blocks", "block": 8, "keep": 0.3}
+BLOCKS_LOSS = {"redaction": BLOCKS, "gamma": GAMMA}
+METHODS: dict[str, Any] = {
+    "baseline": {},
+    "blocks": {"dejavu": BLOCKS_LOSS},
+    "erased": {"erasing": 0.5, "boundary_weight": 2.0, "boundary_width": 2},
+    "cyclic": {"dejavu": BLOCKS_LOSS | {"cyclic": {"gamma": GAMMA, "reference": "ground_truth"}}},
+    "features": {"dejavu": BLOCKS_LOSS | {"condition": "features"}},
+    "spectral-ssim": {
+        "dejavu": {
+            "redaction": {
+                "name": "random_choice",
+                "redactions": [BLOCKS, {"name": "low_pass", "cutoff": 0.2}],
+            },
+            "distance": {"l1": 0.5, "ssim": 0.5},
+            "gamma": GAMMA,
+        }
+    },
+    "attention": {
+        "attention": {"redaction": BLOCKS, "width": 8, "heads": 2, "cell": 4},
+        "dejavu": BLOCKS_LOSS,
+    },
+}
+CASES = [
+    *(("segmentation", method, {}) for method in METHODS),
+    ("depth", "blocks", {}),
+    ("normals", "blocks", {}),
+    ("segmentation", "baseline", {"segmentation": {"loss": "ohem"}}),
+    ("depth", "baseline", {"depth": {"loss": "berhu"}}),
+]
+
+
+def study(processes: int, **sections: Any) -> Params:
+    """Sparse, uneven labels: the parts of a batch have different numbers of labelled pixels.
+
+    Steps are in proportion to gradients (sgd): Adam's first ones would show no wrong factor.
+    """
+    recipe = {"crop": [48, 40], "scale": [0.8, 1.2]}
+    train = TINY["train"] | {
+        "steps": STEPS,
+        "labelled": 5,
+        "label_density": 0.1,
+        "augmentation": recipe,
+        "optimizer": "sgd",
+        "learning_rate": 0.05,
+        "processes": processes,
+    }
+    return tiny_params(methods=copy.deepcopy(METHODS), train=train, **sections)
+
+
+def double(batch: Batch) -> Batch:
+    return batch._replace(sample=replace(batch.sample, image=batch.sample.image.double()))
+
+
+def fit(data: Path, case: tuple[str, str, Any], share: Share) -> dict[str, Any]:
+    """Take a few steps in double precision; return their losses and the network's weights."""
+    task, method, sections = case
+    run = Run(study(share.size, **sections), task, "fpn", method, 0)
+    prepare_torch(run.train)
+    pool = open_split(data, run.params.data, "train", [task])
+    batches = Batches(pool, run.train, run.seed, share)
+    arm = Arm(run, build_task(run.identity(), pool.manifest.palette), torch.device("cpu"), share)
+    for module in filter(None, (arm.model, arm.criterion)):
+        module.double()
+    optimizer = create_optimizer(arm.model, arm.criterion, run.train)
+    losses = [
+        training_step(run, arm, optimizer, double(batch), step, learning_rate(step, run.train))
+        for step, batch in enumerate(batches.steps(0, STEPS))
+    ]
+    taken = [{k: v for k, v in step.items() if v is not None} for step in losses]
+    return {"losses": taken, "weights": arm.model.state_dict()}
+
+
+def work(rank: int, port: int, data: Path, output: Path) -> None:
+    os.environ |= {"WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    with shared_batches(2) as share:
+        fitted = [fit(data, case, share) for case in CASES]
+        values = torch.tensor([1.0, 2.0]) + 2 * rank
+        told = {"joined": gather_across(values), "mean": mean_across(values)}
+    torch.save({"fitted": fitted, "told": told}, output / f"{rank}.pt")
+
+
+@pytest.fixture(scope="module")
+def shared(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What each of two gloo processes saw."""
+    output = tmp_path_factory.mktemp("shared")
+    with socket.socket() as probe:  # a port of the system's choosing, free again at once
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    spawn(work, (port, data, output), nprocs=2)
+    return [torch.load(output / f"{rank}.pt") for rank in range(2)]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join([*case[:2], *case[2]]))
+def test_two_processes_take_the_steps_of_one(
+    case: tuple[str, str, Any], data: Path, shared: list[dict[str, Any]]
+) -> None:
+    """In double precision to 1e-6 of their size: distances of images are single's (1e-7)."""
+    alone = fit(data, case, ALONE)
+    index = CASES.index(case)
+    for process in shared:
+        together = process["fitted"][index]
+        for one, both in zip(alone["losses"], together["losses"], strict=True):
+            assert both == pytest.approx(one, rel=1e-6)
+        for name, weight in alone["weights"].items():
+            found = together["weights"][name]
+            torch.testing.assert_close(found, weight, rtol=1e-6, atol=1e-7, msg=name)
+
+
+def test_the_processes_keep_the_same_weights(shared: list[dict[str, Any]]) -> None:
+    for first, second in zip(*(process["fitted"] for process in shared), strict=True):
+        learned = [name for name in first["weights"] if name.endswith(("weight", "bias"))]
+        assert learned
+        for name in learned:
+            assert torch.equal(first["weights"][name], second["weights"][name]), name
+
+
+def test_values_are_joined_and_averaged_over_the_processes(shared: list[dict[str, Any]]) -> None:
+    for process in shared:
+        assert process["told"]["joined"].tolist() == [1, 2, 3, 4]
+        assert process["told"]["mean"].tolist() == [2, 3]
+
+
+def test_nothing_is_shared_outside() -> None:
+    value = torch.rand(3)
+    assert mean_across(value) is value
+    assert torch.equal(gather_across(value), value)
+
+
+def test_a_part_draws_what_the_whole_batch_would() -> None:
+    image = torch.rand(6, 3, 16, 16)
+    redaction = RandomBlocks(block=4, keep=0.5)
+
+    def draw(batch: Tensor) -> Tensor:
+        return redaction(batch, torch.Generator().manual_seed(0)).image
+
+    parts = [Share(rank, 3) for rank in range(3)]
+    drawn = [part.draw_for_all(image[part.of(6)], draw) for part in parts]
+    assert torch.equal(torch.cat(drawn), draw(image))
+    assert not torch.equal(drawn[0], draw(image[:2])) or not torch.equal(drawn[1], draw(image[2:4]))
+
+
+def test_another_number_of_processes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with (
+        pytest.raises(DejaVuError, match=r"train\.processes is 2, but 3 were started"),
+        shared_batches(2),
+    ):
+        pass
+
+
+def test_params_that_cannot_be_shared_are_refused() -> None:
+    with pytest.raises(ParamsError, match=r"processes \(3\) must divide batch_size \(4\)"):
+        tiny_params(train=TINY["train"] | {"processes": 3})
+    deranged = {"baseline": {}, "arm": {"dejavu": BLOCKS_LOSS | {"condition": "deranged"}}}
+    with pytest.raises(ParamsError, match=r"set train\.processes to 1"):
+        tiny_params(methods=deranged, train=TINY["train"] | {"processes": 2})
+
+
+def test_the_command_starts_the_processes(data: Path, tmp_path: Path) -> None:
+    """`python -m dejavu train` with train.processes: 2: one log, one checkpoint."""
+    params = tiny_params(study="tiny", train=TINY["train"] | {"processes": 2})
+    (tmp_path / "tiny.yaml").write_text(render_params(params))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/tiny").symlink_to(data)
+    run_key = ("segmentation", "fpn", "dejavu-spatial", 0)
+    run = Run(params, *run_key)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "dejavu", "train", "--params", "tiny.yaml"),
+            *("--task", run.task, "--method", run.method, "--expect", run.hash),
+        ],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert ": trained" in done.stdout
+    folder = tmp_path / "results/tiny/checkpoints/segmentation/fpn/dejavu-spatial"
+    log = [json.loads(line) for line in (folder / "seed0.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == [0, 2, 4, 5]
+    trained = load_checkpoint(folder / "seed0.safetensors")
+    assert trained.provenance.run == run.hash == Run(tiny_params(), *run_key).hash
+    assert not list((tmp_path / ".runs").glob("*/state.pt"))
