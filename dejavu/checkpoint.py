@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from dejavu.build import build_criterion, build_network, build_task
@@ -72,7 +72,8 @@ def save_checkpoint(
     # One key alone: safetensors writes several in an order that changes from file to file.
     metadata = {_METADATA: json.dumps(asdict(provenance))}
     with whole_file(path) as temporary:
-        save_file(tensors, temporary, metadata)
+        # Not save_file: its own temporary name would be left behind, and a full disk not named.
+        temporary.write_bytes(save(tensors, metadata))
 
 
 def load_checkpoint(path: Path, criterion: bool = True) -> Checkpoint:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from dejavu.data.store import PreparedSplit
@@ -189,7 +189,7 @@ def train_text_pair(
     # One key alone: safetensors writes several in an order that changes from file to file.
     metadata = {_METADATA: json.dumps(made)}
     with whole_file(output) as temporary:
-        save_file(pair.state_dict(), temporary, metadata)
+        temporary.write_bytes(save(pair.state_dict(), metadata))
     result = {
         "split": "val",
         "images": len(val),

@@ -200,7 +200,8 @@ def _load_state(path: Path, run: str) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        state: dict[str, Any] = torch.load(path, weights_only=True)
+        # On the CPU first: the device that wrote the state may be gone.
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch names no common type for what a damaged file raises
         raise CheckpointError(
             f"{path}: cannot be read as a resume state ({type(error).__name__}); "

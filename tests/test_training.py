@@ -147,6 +147,24 @@ def test_a_damaged_resume_state_is_named(
         train(run, data, tmp_path, tmp_path / "model.safetensors")
 
 
+def test_a_machine_that_lost_its_gpu_resumes_on_the_cpu(
+    params: Params, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(params, "depth", "fpn", "baseline", 0)
+    steps: list[int] = []
+
+    def kill(done: int, total: int, note: str = "") -> None:
+        if done == 3:
+            raise KilledError
+
+    with monkeypatch.context() as gpu:
+        gpu.setattr(torch.serialization, "location_tag", lambda storage: "cuda:0")
+        with pytest.raises(KilledError):
+            train(run, data, tmp_path, tmp_path / "out.safetensors", kill)
+    train(run, data, tmp_path, tmp_path / "out.safetensors", lambda done, *_: steps.append(done))
+    assert steps == [3, 4, 5, 6]
+
+
 @pytest.mark.parametrize("steps", [10, 37, 500])
 def test_one_cycle_is_torchs(steps: int) -> None:
     params = TrainParams(steps=steps, learning_rate=0.01)

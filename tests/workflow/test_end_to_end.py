@@ -166,15 +166,12 @@ def test_dvc_records_what_snakemake_made(finished: Path, planned: Plan) -> None:
     assert "Ran experiment" in run(finished, "dvc", "exp", "run", "-S", edge)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_kills_at_random_moments_change_no_number(
-    seed: int, finished_tree: Path, finished: Path
-) -> None:
-    """kill -9 to the whole group, several times; then the same `runs.csv`, byte for byte."""
+def test_kills_change_no_number(finished_tree: Path, finished: Path) -> None:
+    """kill -9 to the whole group, then the same `runs.csv`; `make soak` kills many times more."""
     expected = (finished_tree / RESULTS / "metrics/runs.csv").read_bytes()
     run(finished, "rm", "-rf", "results", "data/default", ".runs", ".snakemake", "logs")
-    moments = random.Random(seed)
-    for _ in range(4):
+    moments = random.Random(1)
+    for _ in range(2):
         process = subprocess.Popen(
             ["dvc", "repro"],
             cwd=finished,

@@ -14,19 +14,35 @@ from tests.workflow.conftest import ROOT, run
 pytestmark = pytest.mark.pipeline
 Plan = Callable[..., dict[str, int]]
 PAGE = (ROOT / "docs/storage.md").read_text(encoding="utf-8")
+POLICY = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": "*",
+            "Action": "s3:GetObject",
+            "Resource": "arn:aws:s3:::bucket/*",
+        }
+    ],
+}
 KEYS = ("env", "AWS_ACCESS_KEY_ID=key", "AWS_SECRET_ACCESS_KEY=secret")
 
 
 @pytest.fixture
 def host() -> Iterator[str]:
-    """The address of a server with one empty bucket."""
+    """The address of a server with one empty bucket that everybody may read."""
     server = ThreadedMotoServer("127.0.0.1", 0)
     server.start()
     address, port = server.get_host_and_port()
     url = f"http://{address}:{port}"
-    urllib.request.urlopen(urllib.request.Request(f"{url}/bucket", method="PUT"))
+    put(f"{url}/bucket")
+    put(f"{url}/bucket?policy", json.dumps(POLICY))
     yield url
     server.stop()
+
+
+def put(url: str, text: str = "") -> None:
+    urllib.request.urlopen(urllib.request.Request(url, text.encode(), method="PUT")).close()
 
 
 def on(host: str, text: str) -> str:

@@ -175,16 +175,20 @@ def _prepare_split(
     path = directory / f"{split}.npy"
     dtype = record_dtype(spec.height, spec.width)
     class_pixels = np.zeros(len(CLASSES), np.int64)
+    # Written scene by scene: through a memory map, a full disk would kill without a word.
     with whole_file(path) as temporary:
-        scenes = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=(count,))
-        for index in range(count):
-            frame = render_scene(spec, split, index)
-            for name in ("image", "label", "depth", "normals"):
-                scenes[name][index] = getattr(frame, name)
-            scenes["caption"][index] = frame.caption.encode("ascii")
-            class_pixels += np.bincount(frame.label.ravel(), minlength=len(CLASSES))
-            progress(index + 1, count, split)
-        scenes.flush()
+        with temporary.open("wb") as file:
+            header = {"descr": dtype.descr, "fortran_order": False, "shape": (count,)}
+            np.lib.format.write_array_header_1_0(file, header)
+            for index in range(count):
+                frame = render_scene(spec, split, index)
+                scene = np.zeros((), dtype)
+                for name in ("image", "label", "depth", "normals"):
+                    scene[name] = getattr(frame, name)
+                scene["caption"] = frame.caption.encode("ascii")
+                file.write(scene.tobytes())
+                class_pixels += np.bincount(frame.label.ravel(), minlength=len(CLASSES))
+                progress(index + 1, count, split)
         checksum = file_sha256(temporary)
     fingerprints = dict.fromkeys(ROLES, checksum)
     return SplitRecord(count, path.name, checksum, tuple(class_pixels.tolist()), fingerprints)
