@@ -59,7 +59,11 @@ def cluster(folder: Path) -> Iterator[None]:
             if command[0] == "munged":  # the others ask it at once
                 _wait_for((folder / "munge.socket").exists, "munged", folder)
         _wait_for(lambda: ask("sinfo", "-h", "-o", "%T") == "idle", "the node", folder)
-        yield
+        try:
+            yield
+        finally:  # jobs outlive the daemons
+            ask("scancel", "--user=root")
+            _wait_for(lambda: not ask("squeue", "-h"), "an empty queue", folder)
 
 
 def ask(*command: str) -> str:

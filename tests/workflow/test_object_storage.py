@@ -6,6 +6,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
@@ -20,7 +21,8 @@ POLICY = {
         {
             "Effect": "Allow",
             "Principal": "*",
-            "Action": "s3:GetObject",
+            # For HEAD requests, S3 asks for the first, and moto for the second.
+            "Action": ["s3:GetObject", "s3:HeadObject"],
             "Resource": "arn:aws:s3:::bucket/*",
         }
     ],
@@ -35,14 +37,12 @@ def host() -> Iterator[str]:
     server.start()
     address, port = server.get_host_and_port()
     url = f"http://{address}:{port}"
-    put(f"{url}/bucket")
-    put(f"{url}/bucket?policy", json.dumps(POLICY))
+    keys = {"aws_access_key_id": "key", "aws_secret_access_key": "secret"}
+    client = boto3.client("s3", endpoint_url=url, region_name="us-east-1", **keys)
+    client.create_bucket(Bucket="bucket")
+    client.put_bucket_policy(Bucket="bucket", Policy=json.dumps(POLICY))
     yield url
     server.stop()
-
-
-def put(url: str, text: str = "") -> None:
-    urllib.request.urlopen(urllib.request.Request(url, text.encode(), method="PUT")).close()
 
 
 def on(host: str, text: str) -> str:

@@ -89,16 +89,19 @@ def cancel_when_running(rule: str) -> None:
 def test_the_study_runs_through_slurm_and_survives_a_cancelled_job(
     cluster: None, tree: Path, planned: Plan
 ) -> None:
-    first = subprocess.Popen(
+    with subprocess.Popen(
         [*SUBMIT, "trained"],
         cwd=tree,
         env=ENVIRONMENT | {"DEJAVU_GPU": "0"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
-    cancel_when_running("rule_train_")
-    said, _ = first.communicate(timeout=120)
+    ) as first:
+        try:
+            cancel_when_running("rule_train_")
+            said, _ = first.communicate(timeout=300)
+        finally:
+            first.kill()
     assert first.returncode == 1
     assert "SLURM status is: 'CANCELLED'" in said
 

@@ -64,7 +64,8 @@ else:
             "logs/{study}/check_data.tsv"
         conda:
             ENVIRONMENT
-        threads: workflow.cores
+        # As many as there are, up to that; a cluster needs a number.
+        threads: 8
         resources:
             mem_mb=memory_mb(2000),
         params:
