@@ -207,7 +207,8 @@ def test_the_command_starts_the_processes(data: Path, tmp_path: Path) -> None:
             *("--task", run.task, "--method", run.method, "--expect", run.hash),
         ],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        env=os.environ
+        | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
         text=True,
         check=False,
