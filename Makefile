@@ -54,7 +54,7 @@ check: test ## test, then the tiny study end to end through Snakemake and DVC
 	python -m pytest -q -m pipeline tests/workflow
 
 soak: install ## tests that take long, and are part of no other target
-	python -m pytest -q -m soak tests/soak
+	python -m pytest -q -s -m soak tests/soak
 
 tiny: install ## a tiny study in a copy of the tree; its report in build/tiny/results/tiny
 	rm -rf build/tiny
