@@ -107,13 +107,17 @@ def _read(
 
 
 def _with_condition(run: Run, condition: str) -> Run:
-    """Return the same run with another condition, and without the extensions of its loss."""
+    """Return the same run with another condition and without the extensions of its loss.
+
+    This process trains it alone, however many trained the run: it differs by rounding.
+    """
     method = run.params.methods[run.method]
     assert method.dejavu is not None
     changes = {"condition": condition, "cyclic": None, "text": None}
     changed = method.model_copy(update={"dejavu": method.dejavu.model_copy(update=changes)})
     methods = {**run.params.methods, run.method: changed}
-    return replace(run, params=run.params.model_copy(update={"methods": methods}))
+    alone = run.params.train.model_copy(update={"processes": 1})
+    return replace(run, params=run.params.model_copy(update={"methods": methods, "train": alone}))
 
 
 def _finished(run: Run, data: Path, store: Path) -> Checkpoint:

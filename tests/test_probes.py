@@ -124,6 +124,15 @@ def test_only_live_regenerations_are_probed() -> None:
     assert len({rows[1][k] for k in ("zeros", "live", "detached", "ground_truth")}) == 4
 
 
+def test_probes_of_runs_that_several_processes_train_are_trained_by_one() -> None:
+    methods = {"baseline": {}, "spatial": {"dejavu": LOSS}}
+    alone = Layout(tiny_params(methods=methods))
+    finished(alone, "depth")
+    shared = Layout(tiny_params(methods=methods, train=TINY["train"] | {"processes": 2}))
+    expected = measure_probes(alone, "depth", STORE)
+    assert measure_probes(shared, "depth", Path("other store")) == expected
+
+
 def test_a_study_without_regeneration_has_no_probes() -> None:
     layout = Layout(tiny_params(methods={"baseline": {}}, gap=TINY["gap"] | {"candidates": []}))
     assert measure_probes(layout, "depth", STORE) == []
