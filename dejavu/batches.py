@@ -59,6 +59,7 @@ class Batches(Dataset[Batch]):
         count = size if params.labelled is None else params.labelled
         order = torch.randperm(size, generator=generator(seed, "labelled"))
         self.labelled = order.argsort() < count
+        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
 
     def __getitem__(self, step: int) -> Batch:
         return self.draw(step)
@@ -81,8 +82,10 @@ class Batches(Dataset[Batch]):
         """Return a step's batch: each epoch is a permutation; a last partial batch is left out."""
         params, seed = self._params, self._seed
         epoch, position = divmod(step, len(self.subset) // params.batch_size)
-        order = torch.randperm(len(self.subset), generator=generator(seed, "batches", epoch))
-        scenes = order[position * params.batch_size :][self._mine]
+        if epoch != self._epoch:  # of 10^6 images it takes 20 ms, too long for every step
+            order = torch.randperm(len(self.subset), generator=generator(seed, "batches", epoch))
+            self._epoch, self._order = epoch, order
+        scenes = self._order[position * params.batch_size :][self._mine]
         sample = self._hide(self._read(self.subset[scenes], step), scenes)
         if params.flip:
             draws = torch.rand(params.batch_size, generator=generator(seed, "flip", step))

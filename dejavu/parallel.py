@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import chain
 from typing import Any
 
 import torch
@@ -152,11 +153,12 @@ def gather_across(values: Tensor) -> Tensor:
     return torch.cat(gathered)
 
 
-def average_gradients(modules: Iterable[nn.Module]) -> None:
-    """Replace each gradient by its mean over the processes."""
+def average_gradients(modules: Iterable[nn.Module | None]) -> None:
+    """Replace each gradient of the modules by its mean over the processes."""
     if _share.get().size == 1:
         return
-    gradients = [p.grad for module in modules for p in module.parameters() if p.grad is not None]
+    parameters = chain.from_iterable(module.parameters() for module in modules if module)
+    gradients = [p.grad for p in parameters if p.grad is not None]
     flat = _mean(torch.cat([gradient.flatten() for gradient in gradients]))
     parts = flat.split([gradient.numel() for gradient in gradients])
     for gradient, part in zip(gradients, parts, strict=True):

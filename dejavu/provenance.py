@@ -1,6 +1,5 @@
 """Records of how results were made, one beside each result: it stays byte-identical itself."""
 
-import json
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -18,6 +17,8 @@ from dejavu.files import write_text
 from dejavu.jobs import Job
 
 Kind = TypeVar("Kind", bound=BaseModel)
+
+_KEPT = "record.json"
 
 
 class Execution(BaseModel, frozen=True, extra="forbid"):
@@ -66,17 +67,18 @@ class Recording:
         self._started, self._clock = datetime.now(UTC).replace(microsecond=0), time.perf_counter()
         self._code, self._inputs = read_commit(), _checksums(job.inputs)
 
-    def keep(self, path: Path, log: Path, fresh: bool) -> None:
-        """Share the execution among all studies that want the same trained run.
+    def keep(self, folder: Path, seconds: float) -> None:
+        """Keep the execution with a run in the store, for all studies that want the run.
 
         Args:
-            path: where the store keeps it; what it holds is recorded.
-            log: training log, which knows the wall time.
-            fresh: whether this process trained the run, and so knows its execution.
+            folder: the run's folder in the store.
+            seconds: wall time of its training.
         """
-        self._kept = path
-        if fresh and self._first:
-            _write(path, self._execution(_logged_seconds(log)))
+        _write(folder / _KEPT, self._execution(seconds))
+
+    def take(self, folder: Path) -> None:
+        """Record the execution that the store keeps in ``folder``, instead of this process's."""
+        self._kept = folder / _KEPT
 
     def write(self) -> None:
         """Write the record.
@@ -131,11 +133,6 @@ def read_record(path: Path) -> Record | None:
 def _checksums(paths: Iterable[Path]) -> dict[str, str]:
     """Hash the files that are there; the job itself names an input that is missing."""
     return {path.as_posix(): file_sha256(path) for path in paths if path.is_file()}
-
-
-def _logged_seconds(log: Path) -> float:
-    last: dict[str, float] = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
-    return last["seconds"]
 
 
 def _write(path: Path, model: BaseModel) -> None:

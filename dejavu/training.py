@@ -4,10 +4,10 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -31,6 +31,21 @@ from dejavu.optimisation import (
 from dejavu.parallel import Share, average_gradients, mean_across, shared_batches, wait_for_all
 from dejavu.progress import Progress, silent
 
+Describe = Callable[[Path, float], None]
+"""Called with a run's folder in the store and the seconds that its steps took."""
+
+
+class Trained(NamedTuple):
+    """A finished run.
+
+    Attributes:
+        folder: where the store keeps it.
+        fresh: whether this process trained it, in part at least, or found it.
+    """
+
+    folder: Path
+    fresh: bool
+
 
 def train(
     run: Run,
@@ -39,7 +54,8 @@ def train(
     output: Path,
     progress: Progress = silent,
     text_pair: Path | None = None,
-) -> bool:
+    describe: Describe = lambda folder, seconds: None,
+) -> Trained:
     """Train ``run``, or find it finished in the store, and put it where it is wanted.
 
     Args:
@@ -49,9 +65,11 @@ def train(
         output: checkpoint to write; the training log goes beside it as ``.jsonl``.
         progress: called after each step.
         text_pair: the trained image-text pair; only a method that is supervised by it needs it.
+        describe: called before a trained run's weights get their name in the store, so that
+            whoever finds them there finds what it wrote.
 
     Returns:
-        Whether any step was trained.
+        Where the store keeps the run, and whether it had to be trained.
 
     Raises:
         DejaVuError: the loss is not finite; the message names the step.
@@ -67,11 +85,11 @@ def train(
         if finished:
             check_checkpoint(model, run.hash)
         else:
-            _fit(run, scenes, work, progress, text_pair, share)
+            _fit(run, scenes, work, progress, text_pair, share, describe)
         if share.first:
             copy_file(work / "log.jsonl", output.with_suffix(".jsonl"))
             copy_file(model, output)
-    return not finished
+    return Trained(work, fresh=not finished)
 
 
 @contextmanager
@@ -98,6 +116,7 @@ def _fit(
     progress: Progress,
     text_pair: Path | None,
     share: Share,
+    describe: Describe,
 ) -> None:
     # ---- deterministic arithmetic, data, networks -------------------------------------------
     params, device = run.train, best_device()
@@ -156,6 +175,7 @@ def _fit(
         return
     images = scenes.record.fingerprints[run.task]
     made_from = Provenance(run.hash, run.identity(), palette, images, weights)
+    describe(work, seconds)
     save_checkpoint(work / "model.safetensors", made_from, arm.model.cpu(), arm.criterion)
     state_file.unlink(missing_ok=True)
 
@@ -179,7 +199,7 @@ def training_step(
 
     optimizer.zero_grad(set_to_none=True)
     torch.stack([*weighted.values()]).sum().backward()
-    average_gradients([arm.model, *([arm.criterion] if arm.criterion else [])])
+    average_gradients([arm.model, arm.criterion])
     norm = clip_gradients(arm.model, run.train)
     if arm.criterion:
         clip_gradients(arm.criterion, run.train)

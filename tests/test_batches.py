@@ -46,6 +46,15 @@ def test_each_epoch_sees_every_scene_once(pool: PreparedSplit) -> None:
     assert not torch.equal(first, second), "same order twice"
 
 
+def test_batches_do_not_depend_on_the_order_in_which_they_are_asked_for(
+    pool: PreparedSplit,
+) -> None:
+    drawn, asked = batches(pool), batches(pool)
+    in_turn = [drawn.draw(step).scenes.tolist() for step in range(6)]
+    for step in (5, 0, 3, 2, 4, 1):  # from epoch to epoch, and back
+        assert asked.draw(step).scenes.tolist() == in_turn[step]
+
+
 def test_scenes_say_which_images_they_are(pool: PreparedSplit) -> None:
     drawn = batches(pool)
     sample, scenes = drawn.draw(1)

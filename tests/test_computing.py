@@ -1,5 +1,6 @@
 """Verbs that compute hold a device while they do."""
 
+import fcntl
 import os
 import tempfile
 from pathlib import Path
@@ -69,6 +70,26 @@ def test_a_verb_that_computes_has_a_free_device(
     with leased_devices():
         os.environ.pop(VARIABLE)  # monkeypatch would bring it back after the test
         assert devices_of(monkeypatch, function, *arguments) == B
+
+
+def test_two_orphans_do_not_train_the_text_pair_at_once(
+    study: Path, params: Params, monkeypatch: Any
+) -> None:
+    study.write_text(render_params(params))
+    refused = []
+
+    def look(*given: Any) -> None:
+        (lock,) = Path(".runs").glob("text_pair-*/lock")
+        with lock.open() as other, pytest.raises(BlockingIOError) as error:
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        refused.append(error)
+        raise SeenError
+
+    monkeypatch.setattr("dejavu.text_pair.train_text_pair", look)
+    monkeypatch.setattr("sys.argv", ["dejavu", "text-pair"])
+    with pytest.raises(SeenError):
+        main()
+    assert len(refused) == 1
 
 
 def test_several_jobs_share_a_device_where_params_say_so(study: Path, monkeypatch: Any) -> None:

@@ -1,5 +1,4 @@
 import hashlib
-import json
 import os
 import subprocess
 import time
@@ -33,10 +32,9 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     )
 
 
-def make(job: Job, seconds: float = 12.5) -> None:
+def make(job: Job) -> None:
     job.outputs[0].write_text("weights")
-    lines = [json.dumps({"step": 0, "seconds": 1.5}), json.dumps({"step": 5, "seconds": seconds})]
-    job.outputs[1].write_text("\n".join(lines) + "\n")
+    job.outputs[1].write_text("{}\n")
 
 
 def written(job: Job) -> Record:
@@ -84,27 +82,28 @@ def test_of_processes_that_train_together_the_first_writes(
     monkeypatch.setenv("RANK", rank)
     with recorded(job) as record:
         make(job)
-        record.keep(Path("store/record.json"), job.outputs[1], fresh=True)
-    assert job.record.exists() == Path("store/record.json").exists() == writes
+        record.take(Path("store"))
+    assert job.record.exists() == writes
 
 
 def test_a_run_found_in_the_store_keeps_the_record_of_its_training(job: Job) -> None:
-    kept = Path("store/record.json")
+    store, kept = Path("store"), Path("store/record.json")
     with recorded(job) as record:
-        make(job, seconds=12.5)
-        record.keep(kept, job.outputs[1], fresh=True)
+        make(job)
+        record.keep(store, 12.5)
+        record.take(store)
     first = written(job).execution
     assert first is not None
-    assert first.seconds == 12.5  # the last line of the log, not this process's time
+    assert first.seconds == 12.5  # of the training, not this process's time
     before = kept.read_bytes()
     with recorded(job) as record:
         time.sleep(1.01)  # its start would differ
-        record.keep(kept, job.outputs[1], fresh=False)
+        record.take(store)
     assert written(job).execution == first
     assert kept.read_bytes() == before
     kept.unlink()
     with recorded(job) as record:
-        record.keep(kept, job.outputs[1], fresh=False)
+        record.take(store)
     assert written(job).execution is None
     assert not kept.exists()
 

@@ -78,7 +78,7 @@ def test_resuming_ends_with_the_same_bytes(
 ) -> None:
     run = Run(params, "segmentation", "fpn", "dejavu-spatial", 0)
     whole, resumed = tmp_path / "whole.safetensors", tmp_path / "resumed.safetensors"
-    assert train(run, data, tmp_path / "a", whole)
+    assert train(run, data, tmp_path / "a", whole).fresh
 
     def kill(done: int, total: int, note: str = "") -> None:
         if done == killed_at:
@@ -87,7 +87,7 @@ def test_resuming_ends_with_the_same_bytes(
     with pytest.raises(KilledError):
         train(run, data, tmp_path / "b", resumed, kill)
     assert not resumed.exists()
-    assert train(run, data, tmp_path / "b", resumed)
+    assert train(run, data, tmp_path / "b", resumed).fresh
     assert resumed.read_bytes() == whole.read_bytes()
 
     def lines(path: Path) -> list[dict[str, Any]]:
@@ -101,11 +101,29 @@ def test_resuming_ends_with_the_same_bytes(
 def test_a_finished_run_is_not_trained_again(params: Params, data: Path, tmp_path: Path) -> None:
     run = Run(params, "depth", "fpn", "baseline", 0)
     path = tmp_path / "model.safetensors"
-    assert train(run, data, tmp_path / "store", path)
+    assert train(run, data, tmp_path / "store", path).fresh
     before = path.read_bytes()
     path.unlink()
-    assert not train(run, data, tmp_path / "store", path)
+    assert not train(run, data, tmp_path / "store", path).fresh
     assert path.read_bytes() == before
+
+
+def test_a_run_is_described_before_it_can_be_found(
+    params: Params, data: Path, tmp_path: Path
+) -> None:
+    described: list[tuple[Path, float]] = []
+
+    def describe(folder: Path, seconds: float) -> None:
+        assert not (folder / "model.safetensors").exists(), "found without its description"
+        described.append((folder, seconds))
+
+    run, path = Run(params, "depth", "fpn", "baseline", 0), tmp_path / "model.safetensors"
+    made = train(run, data, tmp_path / "store", path, describe=describe)
+    last = json.loads(path.with_suffix(".jsonl").read_text().splitlines()[-1])
+    assert described == [(made.folder, pytest.approx(last["seconds"], abs=1e-3))]
+    again = train(run, data, tmp_path / "store", path, describe=describe)
+    assert again.folder == made.folder
+    assert len(described) == 1
 
 
 def damaged(data: Path, folder: Path, split: str) -> Path:
@@ -250,10 +268,10 @@ def test_other_images_make_another_run(params: Params, data: Path, tmp_path: Pat
 
     made, made_of_other = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
     other = other_rooms(params, tmp_path / "other")
-    assert train(run, data, tmp_path / "store", made)
-    assert train(run, other, tmp_path / "store", made_of_other), "taken for the finished run"
+    assert train(run, data, tmp_path / "store", made).fresh
+    assert train(run, other, tmp_path / "store", made_of_other).fresh, "taken for the finished run"
     assert not same(weights(made), weights(made_of_other))
-    assert not train(run, data, tmp_path / "store", made)
+    assert not train(run, data, tmp_path / "store", made).fresh
 
 
 # ---- optimisers and rates ------------------------------------------------------------------------

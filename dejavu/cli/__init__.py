@@ -107,11 +107,9 @@ def train(
     expect: ExpectOption = None,
 ) -> None:
     """Train one run, or resume it, or find it finished."""
-    from dejavu.data.opening import open_split
     from dejavu.layout import STORE
     from dejavu.parallel import is_launched, launch
     from dejavu.training import train as train_run
-    from dejavu.training import work_folder
 
     layout, run = _run(params, task, network, method, seed, expect)
     if run.train.processes > 1 and not is_launched():
@@ -122,13 +120,12 @@ def train(
             recorded("train", layout, run) as record,
             progress_bar(f"{task} {method} seed {seed}") as step,
         ):
-            trained = train_run(run, layout.data, STORE, path, step, layout.text_pair)
-            scenes = open_split(layout.data, run.params.data, "train", [task])
-            kept = work_folder(STORE, run, scenes) / "record.json"
-            record.keep(kept, layout.log(run), fresh=trained)
+            data, pair = layout.data, layout.text_pair
+            trained = train_run(run, data, STORE, path, step, pair, describe=record.keep)
+            record.take(trained.folder)
     except ValueError as error:  # what only the library can judge, such as a CLIP model's name
         raise ParamsError(f"{params}: methods.{method}: {error}") from error
-    typer.echo(f"{path}: {'trained' if trained else 'already trained'} (run {run.hash})")
+    typer.echo(f"{path}: {'trained' if trained.fresh else 'already trained'} (run {run.hash})")
 
 
 @app.command(cls=Computing)
@@ -183,11 +180,15 @@ def probes(task: TaskOption, params: ParamsOption = DEFAULT) -> None:
 @app.command(cls=Computing)
 def text_pair(params: ParamsOption = DEFAULT) -> None:
     """Train the small image-text pair that stands in for CLIP, on the captions of the rooms."""
+    from dejavu.files import locked
+    from dejavu.identity import text_pair_hash
+    from dejavu.layout import STORE
     from dejavu.text_pair import train_text_pair
 
     layout = _layout(params)
     files = layout.text_pair, layout.text_pair_metrics
-    with recorded("text_pair", layout), progress_bar("text pair") as step:
+    alone = locked(STORE / f"text_pair-{text_pair_hash(layout.params)}")
+    with alone, recorded("text_pair", layout), progress_bar("text pair") as step:
         measured = train_text_pair(layout.data, layout.params.text_pair, *files, step)
     for encoder in ("trained", "untrained"):
         typer.echo(f"{encoder:>9}: recall at 1 {measured[encoder]['recall_at_1']:.1%} on val")
