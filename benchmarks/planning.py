@@ -111,7 +111,7 @@ def _make(tree: Path, given: tuple[str, str]) -> list[Path]:
     for path in made:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(path.name, encoding="utf-8")
-    touch = (sys.executable, "-c", _TOUCH, "--cores", "2")
+    touch = (sys.executable, "-c", _TOUCH, "--cores", "20000", "--scheduler", "greedy")
     measure(tree, *touch, "--touch", "--forceall", *given)
     return made
 

@@ -3,8 +3,8 @@
 Snakemake counts devices and assigns none. So a job that computes locks one slot of each device it
 takes, in a folder that all checkouts of a user on a machine share, and shows CUDA these devices
 alone. A device is known by the UUID that nvidia-smi lists; neither torch nor CUDA is asked, for
-CUDA reads ``CUDA_VISIBLE_DEVICES`` once, when it starts. Without a device nothing is leased, and
-the job computes on the CPU.
+CUDA reads ``CUDA_VISIBLE_DEVICES`` once, when it starts. Where it lists
+none nothing is leased, and torch computes on what it finds: the CPU, as a rule.
 """
 
 import fcntl
@@ -183,8 +183,6 @@ def _lock(device: str, slot: int, shared: bool) -> ExitStack | None:
             (f"{device}.{slot}", fcntl.LOCK_EX),
         ):
             file = locks.enter_context(_open(name))
-            # Processes that this one starts may keep it: those of a data-parallel job outlive it.
-            os.set_inheritable(file.fileno(), True)
             if not _locks(file, kind):
                 return None
         file.truncate(0)

@@ -20,7 +20,7 @@ _PACKAGE = Path(__file__).parent
 # Their effect on a run is the resolved fields, which the hash holds already, or a message; or they
 # say where the same bytes come from, or how they are written.
 _WITHOUT_EFFECT = {
-    *("config", "errors", "files", "identity", "progress"),
+    *("config", "errors", "files", "identity", "launch", "progress"),
     *("data.cache", "data.download", "data.roots"),
 }
 

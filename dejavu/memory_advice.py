@@ -12,47 +12,20 @@ import resource
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from errno import ENOMEM
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pydantic import ValidationError
 
 from dejavu.config import Params
-from dejavu.errors import ParamsError
+from dejavu.errors import OUT_OF_MEMORY, ParamsError, is_out_of_memory
 from dejavu.identity import Run
 
-_SAID = (
-    "out of memory",  # CUDA's, by torch.OutOfMemoryError or by a kernel
-    "DefaultCPUAllocator: can't allocate memory",
-    "DefaultCPUAllocator: not enough memory",
-    "std::bad_alloc",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-)
 _STEPS = 3
 """Steps of a trial: from the second on, there is the optimiser's state beside the gradients."""
 
 _SPARE = 1 << 27
 """Bytes that a trial leaves free: peaks of one run differ, by up to 80 MB as measured on a CPU."""
-
-_TOO_LARGE = 70
-"""Exit code of a trial that ran out of memory."""
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether memory ran out, on a GPU or on the CPU.
-
-    Example:
-        >>> is_out_of_memory(RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."))
-        True
-        >>> is_out_of_memory(RuntimeError("shapes do not match"))
-        False
-    """
-    if isinstance(error, OSError):
-        return error.errno == ENOMEM
-    said = isinstance(error, RuntimeError) and any(text in str(error) for text in _SAID)
-    return isinstance(error, MemoryError) or said
 
 
 def smaller_batch(run: Run, data: Path, text_pair: Path) -> ParamsError:
@@ -63,7 +36,7 @@ def smaller_batch(run: Run, data: Path, text_pair: Path) -> ParamsError:
     stays beside it, so that the answer is on the safe side.
 
     Args:
-        run: the run that ran out of memory; of several processes, this one's part of it.
+        run: the run that ran out of memory; of several processes, the part of one is tried.
         data: folder of the prepared data.
         text_pair: the trained image-text pair; only a method that is supervised by it needs it.
 
@@ -82,8 +55,9 @@ def smaller_batch(run: Run, data: Path, text_pair: Path) -> ParamsError:
         return smaller is not None and _fits(smaller, data, text_pair)
 
     part = largest_fitting(fits, train.batch_size // train.processes)
+    together = f" ({part} in one process alone)" if train.processes > 1 else ""
     found = (
-        f"{part * train.processes} was measured to fit"
+        f"{part * train.processes} was measured to fit" + together
         if part
         else "nor does the smallest batch that the params allow; take smaller images "
         "(train.augmentation.crop) or a device with more memory"
@@ -152,7 +126,7 @@ def _fits(run: Run, data: Path, text_pair: Path) -> bool:
     trial.start()
     trial.join()
     assert trial.exitcode is not None
-    if trial.exitcode > 0 and trial.exitcode != _TOO_LARGE:
+    if trial.exitcode > 0 and trial.exitcode != OUT_OF_MEMORY:
         raise ParamsError(
             f"train.batch_size: {run.params.train.batch_size} was tried, for a larger one does not "
             "fit in memory, and failed otherwise; see above"
@@ -168,7 +142,6 @@ def _trial(run: Run, data: Path, text_pair: Path, index: int) -> None:
 
         if torch.cuda.is_available():
             torch.cuda.set_device(index)
-        os.environ.pop("WORLD_SIZE", None)  # alone, also where several processes train together
         spare = bytearray(_SPARE)
         with TemporaryDirectory() as folder:
             train(run, data, Path(folder), Path(folder, "model.safetensors"), text_pair=text_pair)
@@ -176,7 +149,7 @@ def _trial(run: Run, data: Path, text_pair: Path, index: int) -> None:
     except (MemoryError, OSError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        sys.exit(_TOO_LARGE)
+        sys.exit(OUT_OF_MEMORY)
 
 
 def _memory() -> tuple[str, int]:

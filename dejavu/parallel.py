@@ -9,12 +9,10 @@ Outside `shared_batches` nothing is shared, and a loss calls no other process.
 """
 
 import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import chain
 from typing import Any
@@ -22,12 +20,14 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Generator, Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from dejavu.errors import DejaVuError
+from dejavu.errors import DejaVuError, ParamsError
+from dejavu.launch import end_with_the_launcher, launched
 from dejavu.redaction.base import Kind, Redacted, Redaction
 
 _PATIENCE = timedelta(days=7)
-"""How long a process waits for the others: the first may be waiting for the run's lock."""
+"""How long `Share.wait` waits: the first process may be waiting for the run's lock."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Share:
 
     rank: int = 0
     size: int = 1
+    _group: dist.ProcessGroup | None = field(default=None, repr=False, compare=False)
 
     @property
     def first(self) -> bool:
@@ -55,6 +56,11 @@ class Share:
         """Return the positions of its part in a batch of ``batch``, a multiple of ``size``."""
         count = batch // self.size
         return slice(self.rank * count, (self.rank + 1) * count)
+
+    def wait(self) -> None:
+        """Wait until every process is here, however long that takes."""
+        if self.size > 1:
+            dist.barrier(self._group)
 
     def draw_for_all(self, part: Tensor, draw: Callable[[Tensor], Tensor]) -> Tensor:
         """Apply what draws at random to the whole batch; return what became of this part.
@@ -83,12 +89,12 @@ _share: ContextVar[Share] = ContextVar("share", default=ALONE)
 def shared_batches(processes: int) -> Iterator[Share]:
     """Join the ``processes`` that share each batch; with one, nothing is shared.
 
-    The processes were started by `launch`, or by torchrun on one or several machines.
+    The processes were started by `dejavu.launch.launch`, or by torchrun on one or several machines.
 
     Raises:
         DejaVuError: another number of processes was started.
     """
-    started = int(os.environ.get("WORLD_SIZE", 1))
+    rank, started = launched()
     if started != processes:
         raise DejaVuError(
             f"train.processes is {processes}, but {started} were started together; "
@@ -97,41 +103,17 @@ def shared_batches(processes: int) -> Iterator[Share]:
     if processes == 1:
         yield ALONE
         return
+    end_with_the_launcher()
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    backend = "nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(backend, timeout=_PATIENCE)
-    share = Share(dist.get_rank(), processes)
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    share = Share(rank, processes, dist.new_group(backend="gloo", timeout=_PATIENCE))
     token = _share.set(share)
     try:
         yield share
     finally:
         _share.reset(token)
         dist.destroy_process_group()
-
-
-def launch(processes: int, arguments: Sequence[str]) -> int:
-    """Start ``python -m dejavu`` in ``processes`` processes of this machine; return the exit code.
-
-    When one fails, the others are stopped: they would wait for it.
-    """
-    command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-        *("--nproc-per-node", str(processes), "-m", "dejavu", *arguments),
-    ]
-    # They inherit the lease of their devices, should this process be killed before they end.
-    return subprocess.run(command, check=False, close_fds=False).returncode
-
-
-def is_launched() -> bool:
-    """Tell whether this is one of several processes that `launch` or torchrun started."""
-    return "WORLD_SIZE" in os.environ
-
-
-def wait_for_all() -> None:
-    """Wait until every process that shares the batches is here."""
-    if _share.get().size > 1:
-        dist.barrier()
 
 
 def mean_across(value: Tensor) -> Tensor:
@@ -189,12 +171,22 @@ def share_draws_and_statistics(module: nn.Module | None, share: Share) -> None:
     Args:
         module: a network or a criterion, which is changed in place; None is left alone.
         share: this process's part.
+
+    Raises:
+        ParamsError: a normalisation over the batch is of a kind that cannot be shared.
     """
     if module is None or share.size == 1:
         return
-    for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d) and not torch.cuda.is_available():
-            part.__class__ = _SharedBatchNorm
+    for name, part in module.named_modules():
+        if isinstance(part, _BatchNorm):
+            # Both replacements would drop what a subclass adds, such as timm's activation.
+            if type(part) is not nn.BatchNorm2d:
+                raise ParamsError(
+                    f"train.processes: {name} is a {type(part).__name__}, whose statistics several "
+                    "processes cannot share; set train.processes to 1"
+                )
+            if not torch.cuda.is_available():
+                part.__class__ = _SharedBatchNorm
         redaction = getattr(part, "redaction", None)
         if isinstance(redaction, Redaction):
             setattr(part, "redaction", _SharedRedaction(redaction, share))  # noqa: B010

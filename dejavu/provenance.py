@@ -1,6 +1,5 @@
 """Records of how results were made, one beside each result: it stays byte-identical itself."""
 
-import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from dejavu.environment import Commit, Hardware, read_commit, read_hardware, rea
 from dejavu.errors import DataError
 from dejavu.files import write_text
 from dejavu.jobs import Job
+from dejavu.launch import launched
 
 Kind = TypeVar("Kind", bound=BaseModel)
 
@@ -32,8 +32,11 @@ class Execution(BaseModel, frozen=True, extra="forbid"):
         description="wall time of the job; of training, that of all its steps, as its log says: "
         "summed over the processes of a run that was killed and resumed, without their set-up"
     )
+    processes: int = Field(default=1, description="processes that trained the run together")
     versions: dict[str, str] = Field(description="versions of Python and of packages")
-    hardware: Hardware = Field(description="the machine")
+    hardware: Hardware = Field(
+        description="the machine; of a run that was resumed, that of the process that finished it"
+    )
 
 
 class Record(BaseModel, frozen=True, extra="forbid"):
@@ -57,12 +60,10 @@ class Recording:
 
     Args:
         job: what is done.
-        first: whether this process is the one that writes: of several that train together, the
-            first.
     """
 
-    def __init__(self, job: Job, first: bool) -> None:
-        self._job, self._first = job, first
+    def __init__(self, job: Job) -> None:
+        self._job = job
         self._kept: Path | None = None
         self._started, self._clock = datetime.now(UTC).replace(microsecond=0), time.perf_counter()
         self._code, self._inputs = read_commit(), _checksums(job.inputs)
@@ -86,7 +87,8 @@ class Recording:
         Raises:
             DataError: what the store kept cannot be read.
         """
-        if not self._first:
+        rank, _ = launched()
+        if rank > 0:
             return
         own = self._execution(time.perf_counter() - self._clock) if self._kept is None else None
         record = Record(
@@ -105,6 +107,7 @@ class Recording:
             code=self._code,
             started=self._started,
             seconds=round(seconds, 3),
+            processes=launched()[1],
             versions=read_versions(),
             hardware=read_hardware(),
         )
@@ -114,9 +117,9 @@ class Recording:
 def recorded(job: Job) -> Iterator[Recording]:
     """Record how the block makes a job's results; a block that fails leaves no record.
 
-    Of several processes that train a run together (``RANK``), the first alone writes.
+    Of several processes that train a run together the first alone writes.
     """
-    recording = Recording(job, first=os.environ.get("RANK", "0") == "0")
+    recording = Recording(job)
     yield recording
     recording.write()
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import torch
 
@@ -18,7 +18,7 @@ from dejavu.checkpoint import Provenance, best_device, check_checkpoint, save_ch
 from dejavu.config import TrainParams
 from dejavu.data.opening import open_split
 from dejavu.data.split import Split
-from dejavu.errors import CheckpointError, DejaVuError
+from dejavu.errors import CheckpointError, DejaVuError, is_out_of_memory
 from dejavu.files import copy_file, locked, whole_file
 from dejavu.identity import Run
 from dejavu.optimisation import (
@@ -28,7 +28,7 @@ from dejavu.optimisation import (
     learning_rate,
     set_rate,
 )
-from dejavu.parallel import Share, average_gradients, mean_across, shared_batches, wait_for_all
+from dejavu.parallel import Share, average_gradients, mean_across, shared_batches
 from dejavu.progress import Progress, silent
 
 Describe = Callable[[Path, float], None]
@@ -96,9 +96,9 @@ def train(
 def _alone(work: Path, share: Share) -> Iterator[None]:
     """Hold a run's folder for all processes that train it together; the first has its lock."""
     with locked(work) if share.first else nullcontext():
-        wait_for_all()
+        share.wait()
         yield
-        wait_for_all()
+        share.wait()
 
 
 def work_folder(store: Path, run: Run, scenes: Split) -> Path:
@@ -133,6 +133,7 @@ def _fit(
     # ---- where an earlier attempt stopped ---------------------------------------------------
     state_file, log_file = work / "state.pt", work / "log.jsonl"
     state = _load_state(state_file, run.hash)
+    share.wait()  # until all have read it: the first removes it when the run is finished
     if state:
         arm.model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
@@ -140,8 +141,7 @@ def _fit(
             arm.criterion.load_state_dict(state["criterion"])
     first, seconds = state.get("step", 0), state.get("seconds", 0.0)
     if share.first:
-        log_file.touch()
-        os.truncate(log_file, state.get("log_bytes", 0))
+        _cut_log(log_file, state.get("log_bytes", 0))
 
     with (log_file if share.first else Path(os.devnull)).open("a", encoding="utf-8") as log:
         started = time.perf_counter()
@@ -157,7 +157,7 @@ def _fit(
                 line = {"step": step, "seconds": round(seconds, 3), "learning_rate": rate, **losses}
                 log.write(json.dumps(line) + "\n")
             if share.first and (step + 1) % params.checkpoint_every == 0:
-                log.flush()
+                _sync(log)
                 state = {
                     "run": run.hash,
                     "step": step + 1,
@@ -169,6 +169,7 @@ def _fit(
                 }
                 with whole_file(state_file) as temporary:
                     torch.save(state, temporary)
+        _sync(log)
 
     # ---- the finished run -------------------------------------------------------------------
     if not share.first:
@@ -223,6 +224,8 @@ def _load_state(path: Path, run: str) -> dict[str, Any]:
         # On the CPU first: the device that wrote the state may be gone.
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch names no common type for what a damaged file raises
+        if isinstance(error, OSError) or is_out_of_memory(error):
+            raise  # the file may be whole
         raise CheckpointError(
             f"{path}: cannot be read as a resume state ({type(error).__name__}); "
             "delete it to start the run anew"
@@ -230,3 +233,21 @@ def _load_state(path: Path, run: str) -> dict[str, Any]:
     if state.get("run") != run:
         raise CheckpointError(f"{path}: belongs to another run; delete it to start this one anew")
     return state
+
+
+def _cut_log(path: Path, size: int) -> None:
+    """Drop what was logged after the resume state."""
+    path.touch()
+    if path.stat().st_size < size:
+        raise CheckpointError(
+            f"{path}: is shorter than the resume state beside it says; delete {path.parent} to "
+            "start the run anew"
+        )
+    os.truncate(path, size)
+
+
+def _sync(log: TextIO) -> None:
+    """Bring a log to the disk: what is written next says how long it is, or that it is whole."""
+    log.flush()
+    if log.name != os.devnull:
+        os.fsync(log.fileno())

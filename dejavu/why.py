@@ -301,6 +301,7 @@ def _wrong_means(cells: list[Cell]) -> Iterator[str]:
 
 _ASPECTS: dict[str, Callable[[Execution], str]] = {
     "commit": lambda e: e.code.commit,
+    "number of processes": lambda e: str(e.processes),
     "machine": lambda e: ", ".join([e.hardware.processor, *e.hardware.gpus]),
     "set of package versions": lambda e: ", ".join(f"{k} {v}" for k, v in e.versions.items()),
 }

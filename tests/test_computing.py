@@ -5,6 +5,7 @@ import os
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -60,7 +61,6 @@ def devices_of(monkeypatch: pytest.MonkeyPatch, function: str, *arguments: str) 
         ("dejavu.gap.measure_gaps", ["gap", *RUN[:2]]),
         ("dejavu.probes.measure_probes", ["probes", *RUN[:2]]),
         ("dejavu.cost.measure_costs", ["cost", *RUN[:2]]),
-        ("dejavu.text_pair.train_text_pair", ["text-pair"]),
     ],
 )
 def test_a_verb_that_computes_has_a_free_device(
@@ -94,15 +94,57 @@ def test_two_orphans_do_not_train_the_text_pair_at_once(
 
 def test_several_jobs_share_a_device_where_params_say_so(study: Path, monkeypatch: Any) -> None:
     study.write_text(render_params(tiny_params(train=TINY["train"] | {"jobs_per_device": 2})))
-    with leased_devices(count=2, slots=2):
+    with leased_devices(count=1, slots=2):
         os.environ.pop(VARIABLE)
-        assert devices_of(monkeypatch, "dejavu.training.train", "train", *RUN) == A
+        assert devices_of(monkeypatch, "dejavu.gap.measure_gaps", "gap", *RUN[:2]) == B
+        with leased_devices(count=1, slots=2):
+            os.environ.pop(VARIABLE)
+            assert devices_of(monkeypatch, "dejavu.training.train", "train", *RUN) == A
+
+
+def test_nothing_else_computes_where_time_is_measured(study: Path, monkeypatch: Any) -> None:
+    study.write_text(render_params(tiny_params(train=TINY["train"] | {"jobs_per_device": 2})))
+    with leased_devices(count=1, slots=2):
+        os.environ.pop(VARIABLE)
+        assert devices_of(monkeypatch, "dejavu.cost.measure_costs", "cost", *RUN[:2]) == B
+
+
+def test_the_text_pair_trains_on_the_cpu_and_holds_no_device(
+    study: Path, params: Params, monkeypatch: Any
+) -> None:
+    study.write_text(render_params(params))
+    with leased_devices(count=2):
+        os.environ.pop(VARIABLE)
+        told = devices_of(monkeypatch, "dejavu.text_pair.train_text_pair", "text-pair")
+    assert told is None
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "key"),
+    [
+        ("dejavu.evaluation.evaluate", ["evaluate", *RUN], "evaluation.batch_size: 2"),
+        ("dejavu.probes.measure_probes", ["probes", *RUN[:2]], "train.batch_size: 4"),
+    ],
+)
+def test_a_verb_without_memory_names_the_batch_size(
+    function: str, arguments: list[str], key: str, study: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    study.write_text(render_params(tiny_params(evaluation={"batch_size": 2})))
+    monkeypatch.setattr(function, Mock(side_effect=RuntimeError("CUDA out of memory.")))
+    monkeypatch.setattr("sys.argv", ["dejavu", *arguments])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 1
+    said = capsys.readouterr().err
+    assert f"default.yaml: {key} does not fit in memory; lower it" in said
+    assert "Traceback" not in said
 
 
 def test_data_parallel_training_leases_for_its_processes_once(
     study: Path, monkeypatch: Any
 ) -> None:
     study.write_text(render_params(tiny_params(train=TINY["train"] | {"processes": 2})))
-    assert devices_of(monkeypatch, "dejavu.parallel.launch", "train", *RUN) == f"{A},{B}"
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    launch = "dejavu.cli.computing.launch"
+    assert devices_of(monkeypatch, launch, "train", *RUN) == f"{A},{B}"
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
     assert devices_of(monkeypatch, "dejavu.training.train", "train", *RUN) is None

@@ -234,30 +234,6 @@ def test_the_devices_of_a_killed_job_are_free_at_once(machine: Machine, holder: 
     assert free() == 2
 
 
-def test_processes_that_outlive_a_killed_job_keep_its_device(
-    machine: Machine, holder: Holder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As those of data-parallel training do, where they are started with ``close_fds=False``."""
-    machine(TWO)
-    start = 'import subprocess; print(subprocess.Popen(["sleep", "60"], close_fds=False).pid)\n'
-    monkeypatch.setattr(
-        sys.modules[__name__], "HOLD", HOLD.replace("    print", f"    {start}    print")
-    )
-    process = holder()
-    (orphan,) = first_line(process)
-    assert first_line(process) == [A]
-    process.kill()
-    process.wait()
-    try:
-        assert free() == 1
-    finally:
-        os.kill(int(orphan), signal.SIGKILL)
-    until = time.monotonic() + 5
-    while free() < 2 and time.monotonic() < until:
-        time.sleep(0.02)
-    assert free() == 2
-
-
 def test_a_job_waits_for_its_device_and_says_for_whom(
     machine: Machine,
     holder: Holder,

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dejavu import memory_advice
-from dejavu.errors import ParamsError
+from dejavu.errors import OUT_OF_MEMORY, ParamsError, is_out_of_memory
 from dejavu.identity import Run
-from dejavu.memory_advice import is_out_of_memory, largest_fitting, smaller_batch
+from dejavu.memory_advice import largest_fitting, smaller_batch
 from tests.builders import trials
 from tests.conftest import TINY, tiny_params
 
@@ -104,9 +104,7 @@ def test_jobs_that_share_a_gpu_are_another_way_out(monkeypatch: pytest.MonkeyPat
     assert "train.jobs_per_device" not in advice(run(), 3, monkeypatch, "NVIDIA H100 80GB HBM3")
 
 
-@pytest.mark.parametrize(
-    ("code", "expected"), [(0, True), (memory_advice._TOO_LARGE, False), (-9, False)]
-)
+@pytest.mark.parametrize(("code", "expected"), [(0, True), (OUT_OF_MEMORY, False), (-9, False)])
 def test_a_trial_is_judged_by_how_it_ends(
     code: int, expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

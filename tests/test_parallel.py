@@ -6,13 +6,15 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.multiprocessing import spawn
 
 from dejavu.arms import Arm
@@ -24,10 +26,17 @@ from dejavu.data.opening import open_split
 from dejavu.errors import DejaVuError, ParamsError
 from dejavu.identity import Run
 from dejavu.optimisation import create_optimizer, learning_rate
-from dejavu.parallel import ALONE, Share, gather_across, mean_across, shared_batches
+from dejavu.parallel import (
+    ALONE,
+    Share,
+    gather_across,
+    mean_across,
+    share_draws_and_statistics,
+    shared_batches,
+)
 from dejavu.redaction import RandomBlocks
 from dejavu.reference import render_params
-from dejavu.training import prepare_torch, training_step
+from dejavu.training import prepare_torch, train, training_step
 from tests.conftest import TINY, tiny_params
 
 ROOT = Path(__file__).parents[1]
@@ -106,9 +115,23 @@ def fit(data: Path, case: tuple[str, str, Any], share: Share) -> dict[str, Any]:
     return {"losses": taken, "weights": arm.model.state_dict()}
 
 
-def work(rank: int, port: int, data: Path, output: Path) -> None:
+def become(rank: int, port: int) -> None:
+    """Be one of two processes that torchrun started."""
     os.environ |= {"WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank)}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ["TORCHELASTIC_RUN_ID"] = "test"
+
+
+def free_port() -> int:
+    """A port of the system's choosing, free again at once."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def work(rank: int, port: int, data: Path, output: Path) -> None:
+    become(rank, port)
     with shared_batches(2) as share:
         fitted = [fit(data, case, share) for case in CASES]
         values = torch.tensor([1.0, 2.0]) + 2 * rank
@@ -120,10 +143,7 @@ def work(rank: int, port: int, data: Path, output: Path) -> None:
 def shared(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of two gloo processes saw."""
     output = tmp_path_factory.mktemp("shared")
-    with socket.socket() as probe:  # a port of the system's choosing, free again at once
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    spawn(work, (port, data, output), nprocs=2)
+    spawn(work, (free_port(), data, output), nprocs=2)
     return [torch.load(output / f"{rank}.pt") for rank in range(2)]
 
 
@@ -177,7 +197,8 @@ def test_a_part_draws_what_the_whole_batch_would() -> None:
 
 
 def test_another_number_of_processes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "3")
+    for name, value in {"TORCHELASTIC_RUN_ID": "1", "RANK": "0", "WORLD_SIZE": "3"}.items():
+        monkeypatch.setenv(name, value)
     with (
         pytest.raises(DejaVuError, match=r"train\.processes is 2, but 3 were started"),
         shared_batches(2),
@@ -191,6 +212,58 @@ def test_params_that_cannot_be_shared_are_refused() -> None:
     deranged = {"baseline": {}, "arm": {"dejavu": BLOCKS_LOSS | {"condition": "deranged"}}}
     with pytest.raises(ParamsError, match=r"set train\.processes to 1"):
         tiny_params(methods=deranged, train=TINY["train"] | {"processes": 2})
+
+
+class ActivatedBatchNorm(nn.BatchNorm2d):
+    """As timm's: what it does beside the normalisation would be lost."""
+
+
+@pytest.mark.parametrize("kind", [nn.BatchNorm1d, nn.BatchNorm3d, ActivatedBatchNorm])
+def test_statistics_that_cannot_be_shared_are_refused(kind: type[nn.Module]) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), kind(4))
+    share_draws_and_statistics(network, ALONE)
+    assert type(network[1]) is kind
+    with pytest.raises(ParamsError, match=rf"1 is a {kind.__name__}.*set train.processes to 1"):
+        share_draws_and_statistics(network, Share(0, 2))
+    assert type(network[1]) is kind
+
+
+def resume(rank: int, port: int, data: Path, folder: Path) -> None:
+    """Resume a run whose last step is done, where the second process is late."""
+    become(rank, port)
+    load = torch.load
+
+    def late(*given: Any, **named: Any) -> Any:
+        time.sleep(rank)
+        return load(*given, **named)
+
+    torch.load = late
+    run = Run(study(2), "depth", "fpn", "baseline", 0)
+    made = train(run, data, folder, folder / f"{rank}.safetensors")
+    (folder / f"{rank}.txt").write_text(str(made.folder))
+
+
+def test_processes_resume_from_the_same_state(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is gone as soon as the first has finished the run; the others must have read it."""
+    run = Run(study(2), "depth", "fpn", "baseline", 0)
+    whole = replace(run, params=study(1))
+    assert whole.hash == run.hash
+    monkeypatch.setattr("dejavu.training.save_checkpoint", Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        train(whole, data, tmp_path, tmp_path / "whole.safetensors")
+    (state,) = tmp_path.glob("*/state.pt")
+    assert torch.load(state)["step"] == STEPS
+    context = spawn(resume, (free_port(), data, tmp_path), nprocs=2, join=False)
+    until = time.monotonic() + 60
+    while not context.join(timeout=1):
+        if time.monotonic() > until:
+            for process in context.processes:
+                process.kill()
+            pytest.fail("the processes wait for each other")
+    assert (tmp_path / "0.txt").read_text() == (tmp_path / "1.txt").read_text()
+    assert (tmp_path / "0.safetensors").exists()
 
 
 def test_the_command_starts_the_processes(data: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from dejavu import environment
 from dejavu.environment import read_commit, read_hardware, read_versions
 from dejavu.errors import DataError
 from dejavu.jobs import Job
+from dejavu.launch import launched
 from dejavu.provenance import Record, read_record, recorded
 
 
@@ -19,7 +20,6 @@ from dejavu.provenance import Record, read_record, recorded
 def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     """A job in an empty folder, which reads `in.txt` and writes `out.txt` and its log."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("RANK", raising=False)
     Path("in.txt").write_text("before")
     return Job(
         study="tiny",
@@ -79,11 +79,27 @@ def test_a_block_that_fails_leaves_no_record(job: Job) -> None:
 def test_of_processes_that_train_together_the_first_writes(
     rank: str, writes: bool, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Under torchrun alone: some platforms set such a variable for every job."""
     monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", "12")
+    assert launched() == (0, 1)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
     with recorded(job) as record:
         make(job)
         record.take(Path("store"))
     assert job.record.exists() == writes
+
+
+def test_a_record_says_how_many_processes_trained(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"TORCHELASTIC_RUN_ID": "1", "RANK": "0", "WORLD_SIZE": "12"}.items():
+        monkeypatch.setenv(name, value)
+    with recorded(job):
+        make(job)
+    made = written(job).execution
+    assert made is not None
+    assert made.processes == 12
 
 
 def test_a_run_found_in_the_store_keeps_the_record_of_its_training(job: Job) -> None:

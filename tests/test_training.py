@@ -1,8 +1,10 @@
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -163,6 +165,60 @@ def test_a_damaged_resume_state_is_named(
     state.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"state\.pt: cannot be read.*delete it"):
         train(run, data, tmp_path, tmp_path / "model.safetensors")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), PermissionError(13, "no", "state.pt")])
+def test_a_state_that_cannot_be_read_now_may_be_whole(
+    error: Exception, params: Params, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(params, "depth", "fpn", "baseline", 0)
+    state = work_folder(tmp_path, run, PreparedSplit(data, "train")) / "state.pt"
+    state.parent.mkdir()
+    state.write_bytes(b"whole")
+    monkeypatch.setattr(torch, "load", Mock(side_effect=error))
+    with pytest.raises(type(error)):
+        train(run, data, tmp_path, tmp_path / "model.safetensors")
+    assert state.read_bytes() == b"whole"
+
+
+def test_a_log_that_lost_lines_is_named_not_filled_up(
+    params: Params, data: Path, tmp_path: Path
+) -> None:
+    run = Run(params, "depth", "fpn", "baseline", 0)
+
+    def kill(done: int, total: int, note: str = "") -> None:
+        if done == 3:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train(run, data, tmp_path, tmp_path / "model.safetensors", kill)
+    (log,) = tmp_path.glob("*/log.jsonl")
+    log.write_bytes(log.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match=r"log\.jsonl: is shorter than the resume state"):
+        train(run, data, tmp_path, tmp_path / "model.safetensors")
+
+
+def test_a_log_is_on_the_disk_before_what_tells_its_length(
+    params: Params, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_disk: dict[int, int] = {}
+    sync, save = os.fsync, torch.save
+
+    def note_sync(descriptor: int) -> None:
+        sync(descriptor)
+        on_disk[os.fstat(descriptor).st_ino] = os.fstat(descriptor).st_size
+
+    def check(state: dict[str, Any], path: Path) -> None:
+        log = (path.parent / "log.jsonl").stat()
+        assert on_disk[log.st_ino] == state["log_bytes"] == log.st_size
+        save(state, path)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(torch, "save", check)
+    run = Run(params, "depth", "fpn", "baseline", 0)
+    made = train(run, data, tmp_path, tmp_path / "model.safetensors")
+    log = (made.folder / "log.jsonl").stat()
+    assert on_disk[log.st_ino] == log.st_size
 
 
 def test_a_machine_that_lost_its_gpu_resumes_on_the_cpu(

@@ -69,7 +69,6 @@ def template(
     runs = {layout.metrics(run): run for run in layout.runs()}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        patch.delenv("RANK", raising=False)
         patch.setattr("dejavu.provenance.read_commit", lambda: COMMIT)
         for job in every_job(layout):
             with recorded(job):

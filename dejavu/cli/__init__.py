@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dejavu.cli import data
-from dejavu.cli.computing import Computing, Training
+from dejavu.cli.computing import Computing, Timing, Training
 from dejavu.cli.options import (
     DEFAULT,
     ExpectOption,
@@ -108,23 +108,17 @@ def train(
 ) -> None:
     """Train one run, or resume it, or find it finished."""
     from dejavu.layout import STORE
-    from dejavu.parallel import is_launched, launch
     from dejavu.training import train as train_run
 
     layout, run = _run(params, task, network, method, seed, expect)
-    if run.train.processes > 1 and not is_launched():
-        raise typer.Exit(launch(run.train.processes, sys.argv[1:]))
     path = layout.checkpoint(run)
-    try:
-        with (
-            recorded("train", layout, run) as record,
-            progress_bar(f"{task} {method} seed {seed}") as step,
-        ):
-            data, pair = layout.data, layout.text_pair
-            trained = train_run(run, data, STORE, path, step, pair, describe=record.keep)
-            record.take(trained.folder)
-    except ValueError as error:  # what only the library can judge, such as a CLIP model's name
-        raise ParamsError(f"{params}: methods.{method}: {error}") from error
+    with (
+        recorded("train", layout, run) as record,
+        progress_bar(f"{task} {method} seed {seed}") as step,
+    ):
+        data, pair = layout.data, layout.text_pair
+        trained = train_run(run, data, STORE, path, step, pair, describe=record.keep)
+        record.take(trained.folder)
     typer.echo(f"{path}: {'trained' if trained.fresh else 'already trained'} (run {run.hash})")
 
 
@@ -177,7 +171,7 @@ def probes(task: TaskOption, params: ParamsOption = DEFAULT) -> None:
         typer.echo(f"{row['method']:>18}  L_DV with {losses}")
 
 
-@app.command(cls=Computing)
+@app.command()
 def text_pair(params: ParamsOption = DEFAULT) -> None:
     """Train the small image-text pair that stands in for CLIP, on the captions of the rooms."""
     from dejavu.files import locked
@@ -194,7 +188,7 @@ def text_pair(params: ParamsOption = DEFAULT) -> None:
         typer.echo(f"{encoder:>9}: recall at 1 {measured[encoder]['recall_at_1']:.1%} on val")
 
 
-@app.command(cls=Computing)
+@app.command(cls=Timing)
 def cost(task: TaskOption, params: ParamsOption = DEFAULT) -> None:
     """Measure what each method costs in training, beside the reference method."""
     from dejavu.cost import measure_costs

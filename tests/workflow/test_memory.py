@@ -42,35 +42,46 @@ def python(folder: Path, *arguments: str, limit: int = 0, expect: int = 0) -> st
     return done.stdout
 
 
-def write_study(folder: Path, batch_size: int) -> None:
-    rooms = {"train": BATCH, "val": 1, "test": 1, "height": 384, "width": 384}
+def write_study(folder: Path, batch_size: int, processes: int = 1) -> None:
+    rooms = {"train": 2 * BATCH, "val": 1, "test": 1, "height": 384, "width": 384}
     params = tiny_params(
         data={"rooms": rooms},
         networks={"fpn": {"architecture": "feature_pyramid", "width": 48}},
-        train=TINY["train"] | {"steps": 3, "batch_size": batch_size, "subset": BATCH},
+        train=TINY["train"]
+        | {"steps": 3, "batch_size": batch_size, "subset": 2 * BATCH, "processes": processes},
         evaluation={"batch_size": 1},
     )
     (folder / "params").mkdir(exist_ok=True)
     (folder / "params/default.yaml").write_text(render_params(params))
 
 
-def test_the_batch_size_that_is_named_trains_in_the_same_memory(tmp_path: Path) -> None:
+def advice(folder: Path, batch_size: int, processes: int = 1) -> tuple[int, int]:
+    """Train without enough memory; return the batch size that is named, and that memory."""
     code = "import dejavu.training; print(*open('/proc/self/status'), sep='')"
-    taken = re.search(r"VmPeak:\s+(\d+) kB", python(tmp_path, "-c", code))
+    taken = re.search(r"VmPeak:\s+(\d+) kB", python(folder, "-c", code))
     assert taken is not None
     limit = int(taken[1]) * 1024 + HEADROOM
-    write_study(tmp_path, BATCH)
-    python(tmp_path, "-m", "dejavu", "rooms")
-
-    said = python(tmp_path, *TRAIN, limit=limit, expect=1)
+    write_study(folder, batch_size, processes)
+    python(folder, "-m", "dejavu", "rooms")
+    said = python(folder, *TRAIN, limit=limit, expect=1)
     assert "Traceback" not in said
     named = re.search(
-        r"depth/fpn/baseline: train\.batch_size: 4 does not fit in the memory of the CPU "
-        rf"\({limit / 2**30:.1f} GiB\); (\d+) was measured to fit",
+        rf"depth/fpn/baseline: train\.batch_size: {batch_size} does not fit in the memory of the "
+        rf"CPU \({limit / 2**30:.1f} GiB\); (\d+) was measured to fit",
         said,
     )
     assert named is not None, said
-    assert not (tmp_path / "results/tiny/checkpoints/depth/fpn/baseline/seed0.safetensors").exists()
+    assert not (folder / "results/tiny/checkpoints/depth/fpn/baseline/seed0.safetensors").exists()
+    return int(named[1]), limit
 
-    write_study(tmp_path, int(named[1]))
+
+def test_the_batch_size_that_is_named_trains_in_the_same_memory(tmp_path: Path) -> None:
+    named, limit = advice(tmp_path, BATCH)
+    write_study(tmp_path, named)
     assert ": trained (run " in python(tmp_path, *TRAIN, limit=limit)
+
+
+def test_of_several_processes_the_one_that_started_them_names_it(tmp_path: Path) -> None:
+    named, _ = advice(tmp_path, 2 * BATCH, processes=2)
+    assert 2 <= named < 2 * BATCH
+    assert named % 2 == 0

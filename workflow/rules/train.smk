@@ -20,7 +20,6 @@ rule train_text_pair:
     threads: 1
     resources:
         mem_mb=memory_mb(2000),
-        gpu=GPU,
     params:
         file=PARAMS_FILE,
         pair=text_pair_hash(LAYOUT.params),

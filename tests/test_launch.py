@@ -1,0 +1,103 @@
+"""Processes that train together: how they end, and what the one that started them says."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dejavu.launch import is_launched, launched
+from dejavu.reference import render_params
+from tests.conftest import TINY, tiny_params
+
+ROOT = Path(__file__).parents[1]
+TRAIN = ("-m", "dejavu", "train", "--task", "depth", "--method", "baseline")
+ENVIRONMENT = os.environ | {
+    "PYTHONPATH": str(ROOT),
+    "OMP_NUM_THREADS": "1",
+    "CUDA_VISIBLE_DEVICES": "",
+}
+
+
+@pytest.fixture
+def tree(tmp_path: Path, data: Path) -> Path:
+    """A study whose runs two processes train, for long."""
+    steps = TINY["train"] | {"steps": 100_000, "processes": 2, "checkpoint_every": 1}
+    (tmp_path / "params").mkdir()
+    (tmp_path / "params/default.yaml").write_text(render_params(tiny_params(train=steps)))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/tiny").symlink_to(data)
+    return tmp_path
+
+
+def test_what_a_platform_sets_for_every_job_launches_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RANK", "3")
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    assert not is_launched()
+    assert launched() == (0, 1)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    assert is_launched()
+    assert launched() == (3, 8)
+
+
+def test_a_mistake_is_a_message_here_too(tree: Path) -> None:
+    (tree / "data/tiny").unlink()
+    done = subprocess.run(
+        [sys.executable, *TRAIN],
+        cwd=tree,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "dejavu: data/tiny" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def children(process: int) -> list[int]:
+    found = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [int(child) for child in found]
+
+
+def is_alive(process: int) -> bool:
+    path = Path(f"/proc/{process}/stat")
+    return path.exists() and path.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGTERM])
+def test_processes_end_with_the_one_that_holds_their_devices(
+    stop: signal.Signals, tree: Path
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, *TRAIN],
+        cwd=tree,
+        env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as launcher:
+        until = time.monotonic() + 60
+        while not list(tree.glob(".runs/*/state.pt")) and time.monotonic() < until:
+            assert launcher.poll() is None, launcher.communicate()
+            time.sleep(0.05)
+        workers = children(launcher.pid)
+        assert len(workers) == 2
+        assert all(map(is_alive, workers))
+        launcher.send_signal(stop)
+        until = time.monotonic() + 10
+        while any(map(is_alive, workers)) and time.monotonic() < until:
+            time.sleep(0.05)
+        left = [worker for worker in workers if is_alive(worker)]
+        for worker in left:
+            os.kill(worker, signal.SIGKILL)
+        assert not left
+        _, said = launcher.communicate(timeout=30)
+        assert launcher.returncode == (-stop if stop == signal.SIGKILL else 128 + stop)
+        assert not re.search(r"Traceback", said), said
