@@ -5,7 +5,6 @@ STUDY := results/default
 # What ci-compare holds the study against: a branch, tag or commit.
 BASE ?= origin/main
 REMOTE = $(shell $(BIN)/dvc config core.remote)
-NO_REMOTE = @echo "no default remote (dvc remote add --default NAME URL): nothing to $(@:ci-%=%)"
 # Tools find each other in the environment, activated or not.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -65,21 +64,21 @@ tiny-conda: install ## the same in conda environments; stops where there is no c
 	conda --version
 	$(MAKE) tiny FLAGS=--use-conda
 
-ci-plan: install ## say which stages the change makes stale; needs neither data nor checkpoints
-	dvc repro --dry --allow-missing
+ci-plan: install ## say what the change makes stale: modified; the rest was only not pulled
+	dvc status
 
 ci-pull: install ## bring what dvc.lock records from the default remote, where there is one
-	$(if $(REMOTE),dvc pull --force,$(NO_REMOTE))
+	$(if $(REMOTE),dvc pull --force,@echo "no default remote (dvc remote add --default NAME URL): nothing to pull")
 
 ci-compare: install ## metrics, params and plots against BASE: build/comparison.md, build/plots
-	mkdir -p build
+	mkdir -p build && rm -rf build/plots
 	printf '## The study, compared with %s\n\nWhat is not listed is the same.\n\n' $(BASE) > build/comparison.md
 	dvc metrics diff --md --precision 4 $(BASE) >> build/comparison.md
 	dvc params diff --md $(BASE) >> build/comparison.md
 	dvc plots diff --out build/plots $(BASE)
 
-ci-push: install ## send data and checkpoints to the default remote, where there is one
-	$(if $(REMOTE),dvc push,$(NO_REMOTE))
+ci-push: install ## send data and checkpoints to the remote that PUSH_REMOTE names
+	$(if $(PUSH_REMOTE),dvc push --remote $(PUSH_REMOTE),@echo "PUSH_REMOTE names no remote: nothing to push")
 
 params: install ## write params/default.yaml, params/schema.json and docs/params.md anew
 	python -m dejavu params --write

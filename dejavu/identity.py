@@ -18,7 +18,7 @@ from dejavu.errors import ParamsError
 
 _PACKAGE = Path(__file__).parent
 # Their effect on a run is the resolved fields, which the hash holds already, or a message; or they
-# say where the same bytes come from, or how they are written.
+# say where the same bytes come from, how they are written, or how processes start.
 _WITHOUT_EFFECT = {
     *("config", "errors", "files", "identity", "launch", "progress"),
     *("data.cache", "data.download", "data.roots"),

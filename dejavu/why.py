@@ -224,41 +224,50 @@ def _cells(
 ) -> list[Cell]:
     """Read the chosen cells of a table, each with the values of its runs' metrics files."""
     if not table.is_file():
+        if "metric" in only:
+            raise DejaVuError(f"{table}: is not here, so no metric of it can be chosen")
         return []
     with table.open(encoding="utf-8", newline="") as file:
         rows = [*csv.DictReader(file)]
-    if (metric := only.get("metric")) not in (None, *(row["metric"] for row in rows)):
-        metrics = ", ".join(dict.fromkeys(row["metric"] for row in rows))
-        raise DejaVuError(f"{table}: has no metric {metric}; it has: {metrics}")
-    cells = []
-    for row in rows:
-        if any(row[column] != value for column, value in only.items()):
-            continue
-        of = [r for r in runs if (r.task, r.network, r.method) == _labels(row)]
-        values = {
-            source.path: value.value
-            for source in (known[layout.metrics(run)] for run in of)
-            for value in source.values
-            if value.metric == row["metric"]
-        }
-        task, network, method = _labels(row)
-        cells.append(
-            Cell(
-                task=task,
-                network=network,
-                method=method,
-                metric=row["metric"],
-                unit=row["unit"],
-                mean=float(row["mean"] or math.nan),
-                n=int(row["n"]),
-                values=values,
-            )
-        )
+    try:
+        chosen = [row for row in rows if all(row[k] == value for k, value in only.items())]
+        cells = [_cell(layout, row, runs, known) for row in chosen]
+        metrics = dict.fromkeys(row["metric"] for row in rows if _is_of(row, runs))
+    except (KeyError, TypeError, ValueError) as error:
+        raise DejaVuError(
+            f"{table}: not a table of this version ({error!r}); make it again"
+        ) from None
+    if not cells:
+        asked = ", ".join(f"{column} {value}" for column, value in only.items())
+        asked = asked or "any run of the study"
+        raise DejaVuError(f"{table}: has no cell of {asked}; its metrics: {', '.join(metrics)}")
     return cells
 
 
-def _labels(row: dict[str, str]) -> tuple[str, str, str]:
-    return row["task"], row["network"], row["method"]
+def _cell(layout: Layout, row: dict[str, str], runs: list[Run], known: dict[Path, Source]) -> Cell:
+    sources = [known[layout.metrics(run)] for run in runs if _is_of(row, [run])]
+    values = {
+        source.path: value.value
+        for source in sources
+        for value in source.values
+        if value.metric == row["metric"]
+    }
+    return Cell(
+        task=row["task"],
+        network=row["network"],
+        method=row["method"],
+        metric=row["metric"],
+        unit=row["unit"],
+        mean=float(row["mean"] or math.nan),
+        n=int(row["n"]),
+        values=values,
+    )
+
+
+def _is_of(row: dict[str, str], runs: list[Run]) -> bool:
+    """Whether a table's row is of one of the runs."""
+    labels = row["task"], row["network"], row["method"]
+    return any((run.task, run.network, run.method) == labels for run in runs)
 
 
 def _disagreements(known: dict[Path, Source]) -> Iterator[str]:

@@ -299,7 +299,11 @@ def test_a_table_of_measurements_is_made_of_them_alone(layout: Layout, name: str
         ("results/tiny/checkpoints/depth/fpn/baseline/x.jsonl", {}, "named seedK"),
         ("results/tiny/tables/gap.csv", {"task": "depth"}, "main and all_metrics can be narrowed"),
         ("results/tiny/tables/main.csv", {"task": "depht"}, "no run is of task depht; the study"),
-        ("results/tiny/tables/main.csv", {"metric": "miou"}, "no metric miou; it has: score, edge"),
+        (
+            "results/tiny/tables/main.csv",
+            {"metric": "miou"},
+            "no cell of metric miou; its metrics: score, edge",
+        ),
     ],
 )
 def test_a_users_mistake_is_named(
@@ -316,6 +320,35 @@ def test_what_is_neither_here_nor_recorded_is_an_error(layout: Layout) -> None:
     layout.record("report").unlink()
     with pytest.raises(DejaVuError, match="neither here nor recorded"):
         explain(layout, path)
+
+
+@pytest.mark.parametrize("text", ["a,b\n1,2\n", None, "x"])
+def test_a_damaged_table_is_named(layout: Layout, text: str | None) -> None:
+    table = MAIN.read_text()
+    MAIN.write_text(table.replace("0.1666666667", "a sixth") if text is None else text)
+    assert MAIN.read_text() != table
+    with pytest.raises(DejaVuError, match=r"main\.csv: not a table|main\.csv: has no cell"):
+        explain(layout, MAIN)
+
+
+def test_a_metric_of_another_task_is_no_cell_of_this_one(layout: Layout) -> None:
+    first, second = layout.params.tasks[:2]
+    lines = MAIN.read_text().splitlines()
+    kept = [line for line in lines if not (line.startswith(first) and ",edge_score," in line)]
+    assert len(kept) < len(lines)
+    MAIN.write_text("\n".join(kept) + "\n")
+    assert explain(layout, MAIN, {"task": second, "metric": "edge_score"}).cells
+    with pytest.raises(
+        DejaVuError, match=f"no cell of task {first}, metric edge_score; its metrics: "
+    ):
+        explain(layout, MAIN, {"task": first, "metric": "edge_score"})
+
+
+def test_no_metric_of_a_table_that_is_not_here_can_be_chosen(layout: Layout) -> None:
+    MAIN.unlink()
+    assert explain(layout, MAIN).cells == []
+    with pytest.raises(DejaVuError, match=r"main\.csv: is not here"):
+        explain(layout, MAIN, {"metric": "score"})
 
 
 def test_a_damaged_metrics_file_is_named(layout: Layout) -> None:
@@ -344,7 +377,7 @@ def test_the_tree_names_all_that_a_cell_came_from(
     assert said.startswith(f"{MAIN}, sha256 {file_sha256(MAIN)[:12]}, as recorded\n")
     assert f"{run.task} fpn {run.method} score: 0.166667 %, the mean of 2: 0, 0.333333" in said
     assert f"{layout.metrics(run)}, sha256" in said
-    assert f"{layout.checkpoint(run)}, not here: dvc pull" in said
+    assert f"{layout.checkpoint(run)}, not here: dvc pull, or git checkout" in said
     assert f"made by train: run {run.hash}" in said
     assert f"data: {json.dumps(run.identity()['data'])}" in said  # on one line, however long
     assert f"commit {'a' * 40}\n" in said

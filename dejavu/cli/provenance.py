@@ -102,7 +102,9 @@ def _add(tree: "Tree", source: "Source", shown: set[str], metrics: set[str]) -> 
 
 def _title(source: "Source") -> str:
     sha256 = f", sha256 {source.sha256[:_SHOWN]}" if source.sha256 else ""
-    mend = ": dvc pull" if source.state == "not here" else ""
+    mend = ""
+    if source.state == "not here":
+        mend = ": dvc pull, or git checkout" if source.record else ", nor recorded"
     return f"{source.path}{sha256}, {source.state}{mend}"
 
 

@@ -21,6 +21,7 @@ FOLDER = Path(".github/workflows")
 NAMES = ["ci", "gpu"]
 LINES = {
     'cat build/comparison.md >> "$GITHUB_STEP_SUMMARY"',
+    "git clean -ffd",
     'gh pr comment "$NUMBER" --edit-last --create-if-none --body-file build/comparison.md',
 }
 """What may stand beside make targets: it means nothing outside GitHub."""
@@ -67,7 +68,7 @@ def test_no_expression_stands_in_a_command(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_jobs_end_wait_for_each_other_and_may_little(name: str) -> None:
     assert read(name)["permissions"] in ({}, {"contents": "read"})
-    assert "concurrency" in read(name)
+    assert "concurrency" in (read(name) if name == "ci" else jobs(name)["study"])
     for label, job in jobs(name).items():
         assert job["timeout-minutes"] > 0
         assert job.get("needs", label) in jobs(name)
@@ -86,21 +87,25 @@ def test_the_right_to_comment_never_meets_code_of_a_branch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "fork", "labels", "expected"),
+    ("event", "fork", "labels", "added", "expected"),
     [
-        ("workflow_dispatch", False, [], True),
-        ("pull_request", False, ["gpu"], True),
-        ("pull_request", False, ["docs"], False),
-        ("pull_request", True, ["gpu"], False),
-        ("pull_request", True, [], False),
+        ("workflow_dispatch", False, [], "", True),
+        ("pull_request", False, ["gpu"], "gpu", True),
+        ("pull_request", False, ["gpu"], "", True),
+        ("pull_request", False, ["gpu", "docs"], "docs", False),
+        ("pull_request", False, ["docs"], "docs", False),
+        ("pull_request", True, ["gpu"], "gpu", False),
+        ("pull_request", True, [], "", False),
     ],
 )
 def test_the_gpu_runs_when_asked_and_never_for_a_fork(
-    event: str, fork: bool, labels: list[str], expected: bool
+    event: str, fork: bool, labels: list[str], added: str, expected: bool
 ) -> None:
     condition = jobs("gpu")["study"]["if"].replace("&&", "and").replace("||", "or")
     values = {
         "github.event_name": event,
+        "github.event.action": "labeled" if added else "synchronize",
+        "github.event.label.name": added,
         "github.event.pull_request.head.repo.full_name": "fork/study" if fork else "own/study",
         "github.event.pull_request.labels.*.name": labels,
         "github.repository": "own/study",
@@ -144,8 +149,32 @@ def test_the_tiny_study_is_put_into_a_copy(tmp_path: Path) -> None:
 
 
 def test_without_a_remote_the_targets_say_so(fresh: Path) -> None:
-    assert "no default remote" in make(fresh, "ci-pull")
+    assert "nothing to pull" in make(fresh, "ci-pull")
     assert "nothing to push" in make(fresh, "ci-push")
+
+
+def test_the_remote_that_is_pushed_to_need_not_be_the_default(fresh: Path, tmp_path: Path) -> None:
+    run(fresh, "dvc", "remote", "add", "--default", "public", "https://dejavu.invalid/study")
+    run(fresh, "dvc", "remote", "add", "writable", str(tmp_path / "remote"))
+    (fresh / "data/default").mkdir(parents=True)
+    (fresh / "data/default/train.npy").write_bytes(b"rooms")
+    run(fresh, "dvc", "commit", "--force", "data")
+    make(fresh, "ci-push", "PUSH_REMOTE=writable")
+    assert b"rooms" in [f.read_bytes() for f in (tmp_path / "remote").rglob("*") if f.is_file()]
+
+
+def test_the_plan_says_what_the_change_makes_stale_and_what_was_only_not_pulled(
+    fresh: Path,
+) -> None:
+    def modified() -> set[str]:
+        said = make(fresh, "ci-plan")
+        assert "not in cache" in said or "deleted" in said
+        return set(re.findall(r"modified: +(\S+)", said))
+
+    before = modified()
+    params = fresh / "params/default.yaml"
+    params.write_text(params.read_text().replace("edge_width: 2", "edge_width: 5", 1))
+    assert modified() - before == {"evaluation"}
 
 
 def test_the_comparison_holds_what_changed(fresh: Path) -> None:
