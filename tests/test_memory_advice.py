@@ -94,7 +94,7 @@ def test_a_batch_that_the_params_refuse_does_not_fit(monkeypatch: pytest.MonkeyP
 def test_processes_that_share_a_batch_have_memory_each(monkeypatch: pytest.MonkeyPatch) -> None:
     said = advice(run(processes=2), 3, monkeypatch)
     assert "train.batch_size: 8 does not fit" in said
-    assert said.endswith("6 was measured to fit")
+    assert said.endswith("6 was measured to fit (3 in one process alone)")
 
 
 def test_jobs_that_share_a_gpu_are_another_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
