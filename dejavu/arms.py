@@ -19,7 +19,7 @@ from dejavu.config import TextParams
 from dejavu.cyclic import CyclicLoss
 from dejavu.data.sample import IMAGE_MEAN, IMAGE_STD
 from dejavu.edges import distance_to
-from dejavu.errors import CheckpointError, ParamsError
+from dejavu.errors import CheckpointError
 from dejavu.features import FeatureTap
 from dejavu.identity import Run
 from dejavu.losses import Regeneration
@@ -87,16 +87,11 @@ class Arm:
             text_pair: checkpoint of the image-text pair that stands in for CLIP, if it is needed.
 
         Raises:
-            ParamsError: the library knows no such encoder.
             DejaVuError: weights are missing or damaged.
         """
         settings = self._method.dejavu and self._method.dejavu.text
         if settings:
-            try:
-                encoder = _text_encoder(settings, text_pair)
-            except ValueError as error:  # such as a model's name, which only the library can judge
-                raise ParamsError(f"methods.{self._run.method}: {error}") from None
-            self._text = TextLoss(encoder, self.weights["text"])
+            self._text = TextLoss(_text_encoder(settings, text_pair), self.weights["text"])
             self._captions = self._text.embed(captions)
 
     def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:

@@ -3,11 +3,15 @@
 import ctypes
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from dejavu.errors import OUT_OF_MEMORY
 
+_LAUNCHER = "DEJAVU_LAUNCHER"
+"""Names the process that launched this one, of which it is a child as long as that one lives."""
 _PR_SET_PDEATHSIG = 1  # of Linux: include/uapi/linux/prctl.h
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 def is_launched() -> bool:
@@ -39,7 +43,7 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
         arguments: of each, as on the command line.
 
     Returns:
-        0, or the exit code of the one that failed first.
+        0, or the exit code of one that failed; of one that a signal ended, 128 and its number.
 
     Raises:
         MemoryError: memory ran out in one of them.
@@ -48,18 +52,32 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import parse_args, run
 
+    os.environ[_LAUNCHER] = str(os.getpid())
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # as torchrun does, with a warning
     options = ["--standalone", "--nproc-per-node", str(processes), "-m", "dejavu", *arguments]
     try:
-        run(parse_args(options))
+        with _signals_as_before():
+            run(parse_args(options))
     except ChildFailedError as error:
         codes = [failure.exitcode for failure in error.failures.values()]
         if OUT_OF_MEMORY in codes:
             raise MemoryError from None
-        return error.get_first_failure()[1].exitcode
+        code = error.get_first_failure()[1].exitcode
+        return code if code > 0 else 128 - code
     except SignalException as stopped:
         return 128 + stopped.sigval
     return 0
+
+
+@contextmanager
+def _signals_as_before() -> Iterator[None]:
+    """Take back the handlers of signals that torchrun leaves behind."""
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def lost_another(error: BaseException) -> bool:
@@ -69,15 +87,22 @@ def lost_another(error: BaseException) -> bool:
         >>> lost_another(RuntimeError("[pair.cc:534] Connection closed by peer [127.0.0.1]:21045"))
         True
     """
-    said = ("Connection closed by peer", "Connection reset by peer")
+    said = ("Connection closed by peer", "Connection reset by peer", "Broken pipe")
     return isinstance(error, RuntimeError) and any(text in str(error) for text in said)
 
 
 def end_with_the_launcher() -> None:
-    """Let the kernel kill this process when the one that started it is gone.
+    """Let the kernel kill this process when the one that launched it is gone.
 
-    The launcher holds the lease of the devices, and no process computes on them without it.
+    That one holds the lease of the devices, and no process computes on them without it.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
+    end_with_the_parent(int(os.environ.get(_LAUNCHER, os.getppid())))
+
+
+def end_with_the_parent(parent: int) -> None:
+    """Let the kernel kill this process when its parent, of that number, is gone."""
+    libc = ctypes.CDLL(None)
     if hasattr(libc, "prctl"):
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it went before the kernel was told
+        os._exit(1)

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from dejavu.config import Params
 from dejavu.errors import OUT_OF_MEMORY, ParamsError, is_out_of_memory
 from dejavu.identity import Run
+from dejavu.launch import end_with_the_parent
 
 _STEPS = 3
 """Steps of a trial: from the second on, there is the optimiser's state beside the gradients."""
@@ -121,7 +122,7 @@ def _fits(run: Run, data: Path, text_pair: Path) -> bool:
         torch.cuda.empty_cache()
         index = torch.cuda.current_device()
     trial = multiprocessing.get_context("spawn").Process(
-        target=_trial, args=(run, data, text_pair, index)
+        target=_trial, args=(run, data, text_pair, index, os.getpid())
     )
     trial.start()
     trial.join()
@@ -134,7 +135,8 @@ def _fits(run: Run, data: Path, text_pair: Path) -> bool:
     return trial.exitcode == 0  # below 0 it was killed, as for lack of memory on some systems
 
 
-def _trial(run: Run, data: Path, text_pair: Path, index: int) -> None:
+def _trial(run: Run, data: Path, text_pair: Path, index: int, parent: int) -> None:
+    end_with_the_parent(parent)
     try:
         import torch
 

@@ -23,7 +23,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dejavu.errors import DejaVuError, ParamsError
-from dejavu.launch import end_with_the_launcher, launched
+from dejavu.launch import launched
 from dejavu.redaction.base import Kind, Redacted, Redaction
 
 _PATIENCE = timedelta(days=7)
@@ -103,7 +103,6 @@ def shared_batches(processes: int) -> Iterator[Share]:
     if processes == 1:
         yield ALONE
         return
-    end_with_the_launcher()
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
@@ -113,7 +112,7 @@ def shared_batches(processes: int) -> Iterator[Share]:
         yield share
     finally:
         _share.reset(token)
-        dist.destroy_process_group()
+    dist.destroy_process_group()  # not after an error: nccl would wait for the others there
 
 
 def mean_across(value: Tensor) -> Tensor:

@@ -105,7 +105,7 @@ def test_what_only_the_library_can_judge_is_one_message_too(params: Params, fold
     study.write_text(render_params(parse_params(tree, "clip")))
     run = ("--task", "depth", "--method", "dejavu-spatial", "--params", "params/clip.yaml")
     said = dejavu("train", *run, cwd=folder, expect=1)
-    assert "dejavu: methods.dejavu-spatial: model='ViT-Z-32': open_clip has no" in said
+    assert "params/clip.yaml: methods.dejavu-spatial: model='ViT-Z-32': open_clip has no" in said
     assert "Traceback" not in said
     tree["methods"]["dejavu-spatial"]["dejavu"]["text"] = text
     study.write_text(render_params(parse_params(tree, "clip")))

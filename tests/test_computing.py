@@ -122,8 +122,12 @@ def test_the_text_pair_trains_on_the_cpu_and_holds_no_device(
 @pytest.mark.parametrize(
     ("function", "arguments", "key"),
     [
-        ("dejavu.evaluation.evaluate", ["evaluate", *RUN], "evaluation.batch_size: 2"),
-        ("dejavu.probes.measure_probes", ["probes", *RUN[:2]], "train.batch_size: 4"),
+        ("dejavu.evaluation.evaluate", ["evaluate", *RUN], "evaluation.batch_size: 2 does not"),
+        (
+            "dejavu.probes.measure_probes",
+            ["probes", *RUN[:2]],
+            "evaluation.batch_size: 2 or train.batch_size: 4 does not",
+        ),
     ],
 )
 def test_a_verb_without_memory_names_the_batch_size(
@@ -136,8 +140,19 @@ def test_a_verb_without_memory_names_the_batch_size(
         main()
     assert left.value.code == 1
     said = capsys.readouterr().err
-    assert f"default.yaml: {key} does not fit in memory; lower it" in said
+    assert f"default.yaml: {key} fit in memory; lower it" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_smaller_batches_are_tried_on_the_device_that_was_leased(
+    processes: int, study: Path, monkeypatch: Any
+) -> None:
+    study.write_text(render_params(tiny_params(train=TINY["train"] | {"processes": processes})))
+    trains = "dejavu.training.train" if processes == 1 else "dejavu.cli.computing.launch"
+    monkeypatch.setattr(trains, Mock(side_effect=MemoryError))
+    told = devices_of(monkeypatch, "dejavu.memory_advice.smaller_batch", "train", *RUN)
+    assert told == (A if processes == 1 else f"{A},{B}")
 
 
 def test_data_parallel_training_leases_for_its_processes_once(
@@ -147,4 +162,5 @@ def test_data_parallel_training_leases_for_its_processes_once(
     launch = "dejavu.cli.computing.launch"
     assert devices_of(monkeypatch, launch, "train", *RUN) == f"{A},{B}"
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    monkeypatch.setattr("dejavu.cli.computing.end_with_the_launcher", lambda: None)
     assert devices_of(monkeypatch, "dejavu.training.train", "train", *RUN) is None

@@ -83,21 +83,29 @@ def test_processes_end_with_the_one_that_holds_their_devices(
         stderr=subprocess.PIPE,
         text=True,
     ) as launcher:
-        until = time.monotonic() + 60
-        while not list(tree.glob(".runs/*/state.pt")) and time.monotonic() < until:
-            assert launcher.poll() is None, launcher.communicate()
-            time.sleep(0.05)
-        workers = children(launcher.pid)
-        assert len(workers) == 2
-        assert all(map(is_alive, workers))
-        launcher.send_signal(stop)
-        until = time.monotonic() + 10
-        while any(map(is_alive, workers)) and time.monotonic() < until:
-            time.sleep(0.05)
-        left = [worker for worker in workers if is_alive(worker)]
-        for worker in left:
-            os.kill(worker, signal.SIGKILL)
-        assert not left
-        _, said = launcher.communicate(timeout=30)
-        assert launcher.returncode == (-stop if stop == signal.SIGKILL else 128 + stop)
-        assert not re.search(r"Traceback", said), said
+        try:
+            all_must_end(launcher, stop, tree)
+        finally:
+            launcher.kill()
+
+
+def all_must_end(launcher: "subprocess.Popen[str]", stop: signal.Signals, tree: Path) -> None:
+    """Stop a training in its midst, and look for its processes."""
+    until = time.monotonic() + 60
+    while not list(tree.glob(".runs/*/state.pt")) and time.monotonic() < until:
+        assert launcher.poll() is None, launcher.communicate()
+        time.sleep(0.05)
+    workers = children(launcher.pid)
+    assert len(workers) == 2
+    assert all(map(is_alive, workers))
+    launcher.send_signal(stop)
+    until = time.monotonic() + 10
+    while any(map(is_alive, workers)) and time.monotonic() < until:
+        time.sleep(0.05)
+    left = [worker for worker in workers if is_alive(worker)]
+    for worker in left:
+        os.kill(worker, signal.SIGKILL)
+    assert not left
+    _, said = launcher.communicate(timeout=30)
+    assert launcher.returncode == (-stop if stop == signal.SIGKILL else 128 + stop)
+    assert not re.search(r"Traceback", said), said

@@ -233,9 +233,11 @@ def resume(rank: int, port: int, data: Path, folder: Path) -> None:
     become(rank, port)
     load = torch.load
 
-    def late(*given: Any, **named: Any) -> Any:
-        time.sleep(rank)
-        return load(*given, **named)
+    def late(path: Path, **named: Any) -> Any:
+        until = time.monotonic() + 5 * rank
+        while path.exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        return load(path, **named)
 
     torch.load = late
     run = Run(study(2), "depth", "fpn", "baseline", 0)

@@ -112,13 +112,16 @@ def train(
 
     layout, run = _run(params, task, network, method, seed, expect)
     path = layout.checkpoint(run)
-    with (
-        recorded("train", layout, run) as record,
-        progress_bar(f"{task} {method} seed {seed}") as step,
-    ):
-        data, pair = layout.data, layout.text_pair
-        trained = train_run(run, data, STORE, path, step, pair, describe=record.keep)
-        record.take(trained.folder)
+    data, pair = layout.data, layout.text_pair
+    try:
+        with (
+            recorded("train", layout, run) as record,
+            progress_bar(f"{task} {method} seed {seed}") as step,
+        ):
+            trained = train_run(run, data, STORE, path, step, pair, describe=record.keep)
+            record.take(trained.folder)
+    except ValueError as error:  # what only the library can judge, such as a CLIP model's name
+        raise ParamsError(f"{params}: methods.{method}: {error}") from error
     typer.echo(f"{path}: {'trained' if trained.fresh else 'already trained'} (run {run.hash})")
 
 

@@ -1,14 +1,19 @@
 """Verbs that compute: each holds a device while it runs, and says what to do when memory ends."""
 
 import sys
-from contextlib import nullcontext
+import time
 from typing import Any
 
 from typer.core import TyperCommand
 
 from dejavu.devices import leased_devices
 from dejavu.errors import OUT_OF_MEMORY, DejaVuError, ParamsError, is_out_of_memory
-from dejavu.launch import is_launched, launch, lost_another
+from dejavu.launch import end_with_the_launcher, is_launched, launch, lost_another
+
+_BATCHES = {"evaluate": ["evaluation"], "cost": ["train"]}
+"""Sections of the params whose batches a verb computes on; the other verbs have both."""
+_GRACE = 10.0
+"""Seconds in which torchrun notices the process that failed first, and stops the others."""
 
 
 class Computing(TyperCommand):
@@ -21,17 +26,19 @@ class Computing(TyperCommand):
         """Hold a device, or wait for one, and run the verb."""
         from dejavu.config import load_params
 
-        params = load_params(ctx.params["params"])
+        file = ctx.params["params"]
+        params = load_params(file)
         with leased_devices(slots=params.train.jobs_per_device if self.shares else 1):
             try:
                 return super().invoke(ctx)
             except (MemoryError, OSError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
-        section = "evaluation" if self.name == "evaluate" else "train"
+        sections = _BATCHES.get(self.name or "", ["evaluation", "train"])
+        sizes = [f"{s}.batch_size: {getattr(params, s).batch_size}" for s in sections]
         raise ParamsError(
-            f"{ctx.params['params']}: {section}.batch_size: {getattr(params, section).batch_size} "
-            f"does not fit in memory; lower it ({self.name} has the whole batch on one device)"
+            f"{file}: {' or '.join(sizes)} does not fit in memory; lower it ({self.name} has the "
+            "whole batch on one device)"
         )
 
 
@@ -45,7 +52,9 @@ class Training(TyperCommand):
     """The verb that trains a run, on a device for each of its processes."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Hold the devices and train; when memory ends, measure which batch size fits."""
+        """Train in this process, or hold the devices of those that train, and advise them."""
+        if is_launched():
+            return self._train_with_others(ctx)
         from dejavu.config import load_params
         from dejavu.identity import Run
         from dejavu.layout import Layout
@@ -55,20 +64,27 @@ class Training(TyperCommand):
         layout = Layout(load_params(given["params"]))
         run = Run(layout.params, given["task"], given["network"], given["method"], given["seed"])
         processes = run.train.processes
-        # The process that launched this one holds the devices of both.
-        lease = leased_devices(processes, run.train.jobs_per_device)
-        with nullcontext() if is_launched() else lease:
+        with leased_devices(processes, run.train.jobs_per_device):
             try:
-                if processes > 1 and not is_launched():
+                if processes > 1:
                     sys.exit(launch(processes, sys.argv[1:]))
                 return super().invoke(ctx)
             except (MemoryError, OSError, RuntimeError) as error:
-                if is_launched() and lost_another(error):
-                    raise DejaVuError("another process of this run has ended") from None
                 if not is_out_of_memory(error):
                     raise
-        # Out of the handler: the error is gone, and with it the networks that it held.
-        if is_launched():
-            print(f"dejavu: out of memory in one of {processes} processes", file=sys.stderr)
-            sys.exit(OUT_OF_MEMORY)
-        raise smaller_batch(run, layout.data, layout.text_pair)
+            # Out of the handler: the error is gone, and with it the networks that it held.
+            raise smaller_batch(run, layout.data, layout.text_pair)
+
+    def _train_with_others(self, ctx: Any) -> Any:
+        """Train on the device that the launcher leased, or that torchrun by hand gave."""
+        end_with_the_launcher()
+        try:
+            return super().invoke(ctx)
+        except (MemoryError, OSError, RuntimeError) as error:
+            if lost_another(error):
+                time.sleep(_GRACE)
+                raise DejaVuError("another process that trains this run has ended") from None
+            if not is_out_of_memory(error):
+                raise
+        print("dejavu: out of memory in a process: lower train.batch_size", file=sys.stderr)
+        sys.exit(OUT_OF_MEMORY)
