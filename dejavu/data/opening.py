@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dejavu.config import DataParams
-from dejavu.data.indexed import IndexedSplit
 from dejavu.data.manifest import MEND, read_manifest
 from dejavu.data.split import Split
 from dejavu.data.store import PreparedSplit
@@ -29,4 +28,6 @@ def open_split(directory: Path, data: DataParams, split: str, tasks: Sequence[st
     found = {"name": manifest.name, **manifest.spec}
     if data.is_rooms or found != data.identity():
         raise DataError(f"{directory}: holds {found}, and the params say {data.identity()}; {MEND}")
+    from dejavu.data.indexed import IndexedSplit  # imports torchvision, which takes seconds
+
     return IndexedSplit(directory, split, tasks)
