@@ -3,8 +3,8 @@
 Snakemake counts devices and assigns none. So a job that computes locks one slot of each device it
 takes, in a folder that all checkouts of a user on a machine share, and shows CUDA these devices
 alone. A device is known by the UUID that nvidia-smi lists; neither torch nor CUDA is asked, for
-CUDA reads ``CUDA_VISIBLE_DEVICES`` once, when it starts. Where it lists
-none nothing is leased, and torch computes on what it finds: the CPU, as a rule.
+CUDA reads ``CUDA_VISIBLE_DEVICES`` once, when it starts. Where there is no such device nothing is
+leased, and torch computes on what it finds: the CPU, as a rule.
 """
 
 import fcntl

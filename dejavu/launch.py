@@ -54,7 +54,10 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
 
     os.environ[_LAUNCHER] = str(os.getpid())
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # as torchrun does, with a warning
-    options = ["--standalone", "--nproc-per-node", str(processes), "-m", "dejavu", *arguments]
+    # What is ignored stays ignored: nohup protects from SIGHUP, and torchrun would handle it.
+    handled = [s.name for s in _SIGNALS if signal.getsignal(s) != signal.SIG_IGN]
+    options = ["--standalone", "--nproc-per-node", str(processes)]
+    options += ["--signals-to-handle", ",".join(handled), "-m", "dejavu", *arguments]
     try:
         with _signals_as_before():
             run(parse_args(options))

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from pydantic import ValidationError
 
 from dejavu.config import Params
-from dejavu.errors import OUT_OF_MEMORY, ParamsError, is_out_of_memory
+from dejavu.errors import OUT_OF_MEMORY, DejaVuError, ParamsError, is_out_of_memory
 from dejavu.identity import Run
 from dejavu.launch import end_with_the_parent
 
@@ -148,6 +148,8 @@ def _trial(run: Run, data: Path, text_pair: Path, index: int, parent: int) -> No
         with TemporaryDirectory() as folder:
             train(run, data, Path(folder), Path(folder, "model.safetensors"), text_pair=text_pair)
         del spare
+    except DejaVuError as error:
+        sys.exit(f"dejavu: {error}")
     except (MemoryError, OSError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise

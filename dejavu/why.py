@@ -227,13 +227,13 @@ def _cells(
         if "metric" in only:
             raise DejaVuError(f"{table}: is not here, so no metric of it can be chosen")
         return []
-    with table.open(encoding="utf-8", newline="") as file:
-        rows = [*csv.DictReader(file)]
     try:
+        with table.open(encoding="utf-8", newline="") as file:
+            rows = [*csv.DictReader(file)]
         chosen = [row for row in rows if all(row[k] == value for k, value in only.items())]
         cells = [_cell(layout, row, runs, known) for row in chosen]
         metrics = dict.fromkeys(row["metric"] for row in rows if _is_of(row, runs))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise DejaVuError(
             f"{table}: not a table of this version ({error!r}); make it again"
         ) from None

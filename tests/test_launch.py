@@ -66,6 +66,11 @@ def children(process: int) -> list[int]:
     return [int(child) for child in found]
 
 
+def ignores(process: int, number: signal.Signals) -> bool:
+    (mask,) = re.findall(r"^SigIgn:\s(\w+)$", Path(f"/proc/{process}/status").read_text(), re.M)
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
 def is_alive(process: int) -> bool:
     path = Path(f"/proc/{process}/stat")
     return path.exists() and path.read_text().rpartition(")")[2].split()[0] != "Z"
@@ -76,9 +81,10 @@ def test_processes_end_with_the_one_that_holds_their_devices(
     stop: signal.Signals, tree: Path
 ) -> None:
     with subprocess.Popen(
-        [sys.executable, *TRAIN],
+        ["nohup", sys.executable, *TRAIN],
         cwd=tree,
         env=ENVIRONMENT,
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -98,6 +104,7 @@ def all_must_end(launcher: "subprocess.Popen[str]", stop: signal.Signals, tree: 
     workers = children(launcher.pid)
     assert len(workers) == 2
     assert all(map(is_alive, workers))
+    assert all(ignores(process, signal.SIGHUP) for process in (launcher.pid, *workers))
     launcher.send_signal(stop)
     until = time.monotonic() + 10
     while any(map(is_alive, workers)) and time.monotonic() < until:

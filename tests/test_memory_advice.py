@@ -120,3 +120,11 @@ def test_a_trial_that_fails_otherwise_is_no_measurement(
     with pytest.raises(ParamsError, match=r"train\.batch_size: 8 was tried.*failed otherwise"):
         memory_advice._fits(run(), Path("data"), Path("pair"))
     assert "KeyError" in capfd.readouterr().err
+
+
+def test_a_trial_names_a_mistake_without_a_traceback(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ParamsError, match="failed otherwise; see above"):
+        memory_advice._fits(run(), Path("no-data"), Path("pair"))
+    said = capfd.readouterr().err
+    assert "dejavu: no-data" in said
+    assert "Traceback" not in said

@@ -36,6 +36,7 @@ from dejavu.parallel import (
 )
 from dejavu.redaction import RandomBlocks
 from dejavu.reference import render_params
+from dejavu.text_pair import train_text_pair
 from dejavu.training import prepare_torch, train, training_step
 from tests.conftest import TINY, tiny_params
 
@@ -50,6 +51,7 @@ METHODS: dict[str, Any] = {
     "erased": {"erasing": 0.5, "boundary_weight": 2.0, "boundary_width": 2},
     "cyclic": {"dejavu": BLOCKS_LOSS | {"cyclic": {"gamma": GAMMA, "reference": "ground_truth"}}},
     "features": {"dejavu": BLOCKS_LOSS | {"condition": "features"}},
+    "text": {"dejavu": BLOCKS_LOSS | {"text": {"gamma": GAMMA}}},
     "spectral-ssim": {
         "dejavu": {
             "redaction": {
@@ -71,6 +73,9 @@ CASES = [
     ("normals", "blocks", {}),
     ("segmentation", "baseline", {"segmentation": {"loss": "ohem"}}),
     ("depth", "baseline", {"depth": {"loss": "berhu"}}),
+    ("depth", "baseline", {"depth": {"loss": "l1"}}),
+    ("normals", "baseline", {"normals": {"loss": "angular"}}),
+    ("normals", "baseline", {"normals": {"loss": "l1"}}),
 ]
 
 
@@ -96,7 +101,7 @@ def double(batch: Batch) -> Batch:
     return batch._replace(sample=replace(batch.sample, image=batch.sample.image.double()))
 
 
-def fit(data: Path, case: tuple[str, str, Any], share: Share) -> dict[str, Any]:
+def fit(data: Path, pair: Path, case: tuple[str, str, Any], share: Share) -> dict[str, Any]:
     """Take a few steps in double precision; return their losses and the network's weights."""
     task, method, sections = case
     run = Run(study(share.size, **sections), task, "fpn", method, 0)
@@ -104,6 +109,7 @@ def fit(data: Path, case: tuple[str, str, Any], share: Share) -> dict[str, Any]:
     pool = open_split(data, run.params.data, "train", [task])
     batches = Batches(pool, run.train, run.seed, share)
     arm = Arm(run, build_task(run.identity(), pool.manifest.palette), torch.device("cpu"), share)
+    arm.supervise([pool.caption(scene) for scene in batches.subset.tolist()], pair)
     for module in filter(None, (arm.model, arm.criterion)):
         module.double()
     optimizer = create_optimizer(arm.model, arm.criterion, run.train)
@@ -130,29 +136,45 @@ def free_port() -> int:
     return port
 
 
-def work(rank: int, port: int, data: Path, output: Path) -> None:
+def work(rank: int, port: int, data: Path, pair: Path, output: Path) -> None:
     become(rank, port)
     with shared_batches(2) as share:
-        fitted = [fit(data, case, share) for case in CASES]
+        fitted = [fit(data, pair, case, share) for case in CASES]
         values = torch.tensor([1.0, 2.0]) + 2 * rank
         told = {"joined": gather_across(values), "mean": mean_across(values)}
     torch.save({"fitted": fitted, "told": told}, output / f"{rank}.pt")
 
 
 @pytest.fixture(scope="module")
-def shared(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def pair(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The image-text pair that supervises a method."""
+    folder = tmp_path_factory.mktemp("pair")
+    path = folder / "pair.safetensors"
+    train_text_pair(data, study(1).text_pair, path, folder / "pair.json")
+    return path
+
+
+@pytest.fixture(scope="module")
+def shared(
+    data: Path, pair: Path, tmp_path_factory: pytest.TempPathFactory
+) -> list[dict[str, Any]]:
     """What each of two gloo processes saw."""
     output = tmp_path_factory.mktemp("shared")
-    spawn(work, (free_port(), data, output), nprocs=2)
+    spawn(work, (free_port(), data, pair, output), nprocs=2)
     return [torch.load(output / f"{rank}.pt") for rank in range(2)]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join([*case[:2], *case[2]]))
+def named(case: tuple[str, str, Any]) -> str:
+    task, method, sections = case
+    return "-".join([task, method, *(section["loss"] for section in sections.values())])
+
+
+@pytest.mark.parametrize("case", CASES, ids=named)
 def test_two_processes_take_the_steps_of_one(
-    case: tuple[str, str, Any], data: Path, shared: list[dict[str, Any]]
+    case: tuple[str, str, Any], data: Path, pair: Path, shared: list[dict[str, Any]]
 ) -> None:
     """In double precision to 1e-6 of their size: distances of images are single's (1e-7)."""
-    alone = fit(data, case, ALONE)
+    alone = fit(data, pair, case, ALONE)
     index = CASES.index(case)
     for process in shared:
         together = process["fitted"][index]
@@ -289,7 +311,7 @@ def test_the_command_starts_the_processes(data: Path, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert ": trained" in done.stdout
+    assert done.stdout.count(": trained") == 1
     folder = tmp_path / "results/tiny/checkpoints/segmentation/fpn/dejavu-spatial"
     log = [json.loads(line) for line in (folder / "seed0.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == [0, 2, 4, 5]

@@ -260,6 +260,7 @@ def test_what_one_table_mixes_is_told(layout: Layout) -> None:
         execution__code={"commit": "b" * 40, "dirty": True},
         execution__hardware__gpus=["GPU X"],
         execution__versions={"torch": "2.11.0"},
+        execution__processes=2,
     )
     said = "\n".join(explain(layout, MAIN).disagreements)
     assert f"train: made by more than one commit: 17 by {'a' * 40}; 1 by {'b' * 40}" in said
@@ -268,7 +269,8 @@ def test_what_one_table_mixes_is_told(layout: Layout) -> None:
     assert "train: made by more than one set of package versions: 17 by python 3" in said
     assert "1 by torch 2.11.0" in said
     assert "train: 1 of 18 made by code or params that are in no commit" in said
-    assert len(said.splitlines()) == 4
+    assert "train: made by more than one number of processes: 17 by 1; 1 by 2" in said
+    assert len(said.splitlines()) == 5
     other = {"method": [*layout.params.methods][-1]}
     assert explain(layout, MAIN, other).disagreements == []
 
@@ -322,11 +324,11 @@ def test_what_is_neither_here_nor_recorded_is_an_error(layout: Layout) -> None:
         explain(layout, path)
 
 
-@pytest.mark.parametrize("text", ["a,b\n1,2\n", None, "x"])
-def test_a_damaged_table_is_named(layout: Layout, text: str | None) -> None:
-    table = MAIN.read_text()
-    MAIN.write_text(table.replace("0.1666666667", "a sixth") if text is None else text)
-    assert MAIN.read_text() != table
+@pytest.mark.parametrize("content", [b"a,b\n1,2\n", None, b"x", b"\xff", b"a\n" + b"x" * 200_000])
+def test_a_damaged_table_is_named(layout: Layout, content: bytes | None) -> None:
+    table = MAIN.read_bytes()
+    MAIN.write_bytes(content or table.replace(b"0.1666666667", b"a sixth"))
+    assert MAIN.read_bytes() != table
     with pytest.raises(DejaVuError, match=r"main\.csv: not a table|main\.csv: has no cell"):
         explain(layout, MAIN)
 
@@ -398,6 +400,15 @@ def test_a_metrics_file_shows_its_values(
     run = first_run(layout)
     said = said_by(str(layout.metrics(run)), capsys=capsys)
     assert "edge_score: 100 %" in said
+
+
+def test_the_tree_says_which_run_several_processes_trained(
+    layout: Layout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = first_run(layout)
+    flags = ["--task", run.task, "--method", run.method, "--metric", "score"]
+    edit_record(layout.record("train", run), execution__processes=2)
+    assert said_by(str(MAIN), *flags, capsys=capsys).count(" s, 2 processes together\n") == 1
 
 
 def test_programs_get_json(layout: Layout, capsys: pytest.CaptureFixture[str]) -> None:

@@ -83,7 +83,10 @@ class Training(TyperCommand):
         except (MemoryError, OSError, RuntimeError) as error:
             if lost_another(error):
                 time.sleep(_GRACE)
-                raise DejaVuError("another process that trains this run has ended") from None
+                raise DejaVuError(
+                    "another process that trains this run has ended: see what it said; the same "
+                    "command continues from the last resume state"
+                ) from None
             if not is_out_of_memory(error):
                 raise
         print("dejavu: out of memory in a process: lower train.batch_size", file=sys.stderr)

@@ -33,12 +33,15 @@ DEFAULT = Path("params/default.yaml")
 
 @contextmanager
 def progress_bar(title: str) -> Iterator["Progress"]:
-    """A live line for a person at a terminal; nothing in a log file."""
+    """A live line for a person at a terminal; nothing in a log file, nor from another process."""
     from rich.console import Console
     from rich.progress import Progress as Bar
 
+    from dejavu.launch import launched
+
     console = Console(stderr=True)
-    with Bar(console=console, disable=not console.is_terminal, transient=True) as bar:
+    shown = console.is_terminal and launched()[0] == 0
+    with Bar(console=console, disable=not shown, transient=True) as bar:
         line = bar.add_task(title, total=None)
 
         def step(done: int, total: int, note: str = "") -> None:

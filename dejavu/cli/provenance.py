@@ -131,13 +131,14 @@ def _made_by(record: "Record") -> list[str]:
 
 def _made_on(made: "Execution", shown: set[str]) -> list[str]:
     dirty = ", with changes that are in no commit" if made.code.dirty else ""
+    together = f", {made.processes} processes together" if made.processes > 1 else ""
     hardware = made.hardware
     machine = [hardware.processor, f"{hardware.cores} cores", *hardware.gpus, hardware.system]
     versions = ", ".join(f"{name} {version}" for name, version in made.versions.items())
     where = f"on {', '.join(machine)}, with {versions}"
     lines = [
         f"commit {made.code.commit}{dirty}",
-        f"started {made.started:%Y-%m-%d %H:%M:%S} UTC, took {made.seconds:.1f} s",
+        f"started {made.started:%Y-%m-%d %H:%M:%S} UTC, took {made.seconds:.1f} s{together}",
         "on a machine and with versions that are told above" if where in shown else where,
     ]
     shown.add(where)
