@@ -1,98 +1,28 @@
-"""A study of made-up numbers, recorded as the verbs record it; then damaged in every way."""
+"""`explain`: what a result was made of, and every way in which it may not agree."""
 
 import csv
 import json
-import math
-import platform
 import shutil
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dejavu.cli import main
-from dejavu.config import Params, load_params
-from dejavu.environment import Commit
 from dejavu.errors import DejaVuError, ParamsError
 from dejavu.identity import Run
 from dejavu.jobs import JOBS
 from dejavu.layout import Layout
 from dejavu.provenance import file_sha256, recorded
-from dejavu.reference import render_params
 from dejavu.why import Source, explain
 from tests.test_jobs import every_job
-
-MAIN = Path("results/tiny/tables/main.csv")
-METRICS = ("score", "edge_score")
-COMMIT = Commit(commit="a" * 40, dirty=False)
-
-
-def score(run: Run, metric: str) -> float:
-    """A number that no two runs share."""
-    place = [*run.params.tasks].index(run.task) + 10 * [*run.params.methods].index(run.method)
-    return place + run.seed / 3 + (100 if metric == "edge_score" else 0)
-
-
-def write_metrics(layout: Layout, run: Run) -> None:
-    rows = [{"name": m, "unit": "%", "value": score(run, m)} for m in METRICS]
-    tree = {"run": run.hash, "metrics": rows}
-    layout.metrics(run).write_text(json.dumps(tree))
-
-
-def write_table(layout: Layout, path: Path) -> None:
-    p = layout.params
-    with path.open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["task", "network", "method", "metric", "unit", "mean", "n"])
-        for task in p.tasks:
-            for method in p.methods:
-                runs = [Run(p, task, "fpn", method, seed) for seed in p.seeds]
-                for metric in METRICS:
-                    mean = math.fsum(score(run, metric) for run in runs) / len(runs)
-                    table.writerow([task, "fpn", method, metric, "%", f"{mean:.10g}", len(runs)])
-
-
-@pytest.fixture(scope="module")
-def template(
-    params: Params, data: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Path]:
-    """A tree with a finished study; do not change it."""
-    root = tmp_path_factory.mktemp("recorded")
-    layout = Layout(params)
-    shutil.copytree(data, root / layout.data)
-    (root / "params").mkdir()
-    (root / "params/tiny.yaml").write_text(render_params(params))
-    runs = {layout.metrics(run): run for run in layout.runs()}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        patch.setattr("dejavu.provenance.read_commit", lambda: COMMIT)
-        for job in every_job(layout):
-            with recorded(job):
-                for path in () if job.verb == "data" else job.outputs:
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_text(f"made: {path}")
-                    if path in runs:
-                        write_metrics(layout, runs[path])
-                    elif path.stem in ("main", "all_metrics") and path.suffix == ".csv":
-                        write_table(layout, path)
-    return root
-
-
-@pytest.fixture
-def layout(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
-    """The study in a tree that a test may change, which is the working directory."""
-    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("dejavu.provenance.read_commit", lambda: COMMIT)
-    return Layout(load_params(Path("params/tiny.yaml")))
-
-
-def first_run(layout: Layout) -> Run:
-    return next(layout.runs())
+from tests.why.conftest import (
+    MAIN,
+    METRICS,
+    edit_record,
+    first_run,
+    score,
+)
 
 
 def below(source: Source) -> dict[str, Source]:
@@ -101,17 +31,6 @@ def below(source: Source) -> dict[str, Source]:
     for one in source.sources:
         found |= below(one)
     return found
-
-
-def edit_record(path: Path, **changes: Any) -> None:
-    record = json.loads(path.read_text())
-    for dotted, value in changes.items():
-        *parents, key = dotted.split("__")
-        section = record
-        for parent in parents:
-            section = section[parent]
-        section[key] = value
-    path.write_text(json.dumps(record))
 
 
 def test_a_cell_is_the_mean_of_its_runs_and_they_lead_to_checkpoints_and_data(
@@ -357,80 +276,3 @@ def test_a_damaged_metrics_file_is_named(layout: Layout) -> None:
     layout.metrics(first_run(layout)).write_text("{}")
     with pytest.raises(DejaVuError, match=r"seed0\.json: not a metrics file"):
         explain(layout, MAIN)
-
-
-def said_by(*arguments: str, capsys: pytest.CaptureFixture[str], expect: int = 0) -> str:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["dejavu", "why", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-    said = capsys.readouterr()
-    assert (ended.value.code or 0) == expect, said.err
-    return said.out + said.err
-
-
-def test_the_tree_names_all_that_a_cell_came_from(
-    layout: Layout, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = first_run(layout)
-    flags = ["--task", run.task, "--method", run.method, "--metric", "score"]
-    shutil.rmtree(layout.results / "checkpoints")
-    said = said_by(str(MAIN.absolute()), *flags, capsys=capsys)
-    assert said.startswith(f"{MAIN}, sha256 {file_sha256(MAIN)[:12]}, as recorded\n")
-    assert f"{run.task} fpn {run.method} score: 0.166667 %, the mean of 2: 0, 0.333333" in said
-    assert f"{layout.metrics(run)}, sha256" in said
-    assert f"{layout.checkpoint(run)}, not here: dvc pull, or git checkout" in said
-    assert f"made by train: run {run.hash}" in said
-    assert f"data: {json.dumps(run.identity()['data'])}" in said  # on one line, however long
-    assert f"commit {'a' * 40}\n" in said
-    assert "fingerprints of train: " in said
-    assert said.count(f", with python {platform.python_version()}, ") == 1
-    assert said.count("with versions that are told above") == 5  # of six jobs
-    assert said.count(f"{layout.manifest}, sha256") == 4  # two runs, each trained and scored
-    assert said.count(f"{layout.manifest}, sha256") - said.count("(above)") == 1
-    assert said.rstrip().endswith("all that is here agrees")
-    layout.metrics(run).write_text(layout.metrics(run).read_text() + " ")
-    said = said_by(str(MAIN), capsys=capsys)
-    assert f"does not agree: {layout.metrics(run)}: changed since it was recorded" in said
-
-
-def test_a_metrics_file_shows_its_values(
-    layout: Layout, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = first_run(layout)
-    said = said_by(str(layout.metrics(run)), capsys=capsys)
-    assert "edge_score: 100 %" in said
-
-
-def test_the_tree_says_which_run_several_processes_trained(
-    layout: Layout, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = first_run(layout)
-    flags = ["--task", run.task, "--method", run.method, "--metric", "score"]
-    edit_record(layout.record("train", run), execution__processes=2)
-    assert said_by(str(MAIN), *flags, capsys=capsys).count(" s, 2 processes together\n") == 1
-
-
-def test_programs_get_json(layout: Layout, capsys: pytest.CaptureFixture[str]) -> None:
-    found = explain(layout, MAIN)
-    said = json.loads(said_by(str(MAIN), "--json", capsys=capsys))
-    assert said == json.loads(found.model_dump_json())
-    assert [cell["mean"] for cell in said["cells"]] == [cell.mean for cell in found.cells]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        (["README.md"], "dejavu: README.md: not a result; results are in results/STUDY/"),
-        (["results/tiny/tables/mian.csv"], "dejavu: results/tiny/tables/mian.csv: no result of"),
-        (["results/other/tables/main.csv"], "dejavu: params/other.yaml: no such params file"),
-        (["results/tiny/tables/main.csv", "--params", "gone.yaml"], "gone.yaml: no such params"),
-        (["../main.csv"], "not a result"),
-    ],
-)
-def test_a_users_mistake_is_one_message(
-    layout: Layout, arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    said = said_by(*arguments, capsys=capsys, expect=1)
-    assert expected in said
-    assert "Traceback" not in said
