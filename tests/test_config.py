@@ -114,7 +114,7 @@ def test_names_in_params_are_the_names_in_the_code() -> None:
         (
             "methods.dejavu-spatial.dejavu.redaction.block",
             64,
-            "methods.dejavu-spatial.dejavu.redaction.block: 64 does not fit an image",
+            "methods.dejavu-spatial.dejavu.redaction: a block or stride of 64 pixels does not fit",
         ),
         ("methods.dejavu-spatial.dejavu.gamma.depth", 0, "gamma.depth: input should be greater"),
         (
@@ -159,7 +159,17 @@ def test_names_in_params_are_the_names_in_the_code() -> None:
                 "name": "compose",
                 "redactions": [{"name": "blank"}, {"name": "grid_sample", "stride": 64}],
             },
-            "methods.dejavu-spatial.dejavu.redaction.block: 64 does not fit an image",
+            "methods.dejavu-spatial.dejavu.redaction: a block or stride of 64 pixels does not fit",
+        ),
+        (
+            "methods.baseline.attention",
+            {"redaction": {"name": "random_blocks", "block": 64, "keep": 0.1}},
+            "methods.baseline.attention.redaction: a block or stride of 64 pixels does not fit",
+        ),
+        (
+            "gap.candidates",
+            [{"name": "blank"}, {"name": "checkerboard", "block": 70}],
+            "gap.candidates.1: a block or stride of 70 pixels does not fit an image",
         ),
         (
             "methods.dejavu-spatial.dejavu.redaction",
@@ -196,7 +206,7 @@ def test_names_in_params_are_the_names_in_the_code() -> None:
         (
             "train.augmentation.crop",
             [8, 32],
-            "methods.dejavu-spatial.dejavu.redaction.block: 8 does not fit an image whose smaller",
+            "methods.dejavu-spatial.dejavu.redaction: a block or stride of 8 pixels does not fit",
         ),
         (
             "data.name",

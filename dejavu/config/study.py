@@ -84,6 +84,8 @@ class Params(Section):
             self._check_method(f"methods.{label}", method)
         for label, network in self.networks.items():
             self._check_network(f"networks.{label}", network)
+        for index, candidate in enumerate(self.gap.candidates):
+            self._check_redaction(f"gap.candidates.{index}", candidate)
         self._check_data()
         self._check_counts()
         return self
@@ -96,13 +98,9 @@ class Params(Section):
                     f"{where}.{key}.gamma: no weight for {', '.join(sorted(missing))}; "
                     "give one for each task"
                 )
-        size = self.image_size
-        block = largest_block(method.dejavu.redaction) if method.dejavu else 0
-        if size and block >= min(size):
-            raise ValueError(
-                f"{where}.dejavu.redaction.block: {block} does not fit an image whose "
-                f"smaller side is {min(size)}"
-            )
+        for key, part in (("dejavu", method.dejavu), ("attention", method.attention)):
+            if part:
+                self._check_redaction(f"{where}.{key}.redaction", part.redaction)
         if method.dejavu and method.dejavu.text and not self.data.is_rooms:
             raise ValueError(f"{where}.dejavu.text: {self.data.name} has no captions; leave it out")
         deranged = method.dejavu is not None and method.dejavu.condition == "deranged"
@@ -115,6 +113,14 @@ class Params(Section):
             raise ValueError(
                 f"{where}.dejavu.condition: 'deranged' takes another image's prediction from the "
                 "batch; raise train.batch_size to 2 or more"
+            )
+
+    def _check_redaction(self, where: str, redaction: RedactionParams) -> None:
+        size, block = self.image_size, largest_block(redaction)
+        if size and block >= min(size):
+            raise ValueError(
+                f"{where}: a block or stride of {block} pixels does not fit an image whose "
+                f"smaller side is {min(size)}"
             )
 
     def _check_network(self, where: str, network: NetworkParams) -> None:
