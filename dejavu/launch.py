@@ -32,6 +32,16 @@ def launched() -> tuple[int, int]:
     return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 
 
+def is_first() -> bool:
+    """Tell whether this process reports and records for all that were started with it.
+
+    Example:
+        >>> is_first()
+        True
+    """
+    return launched()[0] == 0
+
+
 def launch(processes: int, arguments: Sequence[str]) -> int:
     """Run ``python -m dejavu`` in processes of this machine that train together.
 
@@ -57,10 +67,10 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
     # What is ignored stays ignored: nohup protects from SIGHUP, and torchrun would handle it.
     handled = [s.name for s in _SIGNALS if signal.getsignal(s) != signal.SIG_IGN]
     options = ["--standalone", "--nproc-per-node", str(processes)]
-    options += ["--signals-to-handle", ",".join(handled), "-m", "dejavu", *arguments]
+    options += ["--signals-to-handle", ",".join(handled)]
     try:
         with _signals_as_before():
-            run(parse_args(options))
+            run(parse_args([*options, "-m", "dejavu", *arguments]))
     except ChildFailedError as error:
         codes = [failure.exitcode for failure in error.failures.values()]
         if OUT_OF_MEMORY in codes:

@@ -14,7 +14,7 @@ from dejavu.environment import Commit, Hardware, read_commit, read_hardware, rea
 from dejavu.errors import DataError
 from dejavu.files import write_text
 from dejavu.jobs import Job
-from dejavu.launch import launched
+from dejavu.launch import is_first, launched
 
 Kind = TypeVar("Kind", bound=BaseModel)
 
@@ -87,8 +87,7 @@ class Recording:
         Raises:
             DataError: what the store kept cannot be read.
         """
-        rank, _ = launched()
-        if rank > 0:
+        if not is_first():
             return
         own = self._execution(time.perf_counter() - self._clock) if self._kept is None else None
         record = Record(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dejavu.launch import is_launched, launched
+from dejavu.launch import is_first, is_launched, launched
 from dejavu.reference import render_params
 from tests.conftest import TINY, tiny_params
 
@@ -41,9 +41,11 @@ def test_what_a_platform_sets_for_every_job_launches_nothing(
     monkeypatch.setenv("WORLD_SIZE", "8")
     assert not is_launched()
     assert launched() == (0, 1)
+    assert is_first()
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     assert is_launched()
     assert launched() == (3, 8)
+    assert not is_first()
 
 
 def test_a_mistake_is_a_message_here_too(tree: Path) -> None:

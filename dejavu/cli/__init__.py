@@ -107,7 +107,7 @@ def train(
     expect: ExpectOption = None,
 ) -> None:
     """Train one run, or resume it, or find it finished."""
-    from dejavu.launch import launched
+    from dejavu.launch import is_first
     from dejavu.layout import STORE
     from dejavu.training import train as train_run
 
@@ -123,7 +123,7 @@ def train(
             record.take(trained.folder)
     except ValueError as error:  # what only the library can judge, such as a CLIP model's name
         raise ParamsError(f"{params}: methods.{method}: {error}") from error
-    if launched()[0] == 0:
+    if is_first():
         how = "trained" if trained.fresh else "already trained"
         typer.echo(f"{path}: {how} (run {run.hash})")
 

@@ -37,10 +37,10 @@ def progress_bar(title: str) -> Iterator["Progress"]:
     from rich.console import Console
     from rich.progress import Progress as Bar
 
-    from dejavu.launch import launched
+    from dejavu.launch import is_first
 
     console = Console(stderr=True)
-    shown = console.is_terminal and launched()[0] == 0
+    shown = console.is_terminal and is_first()
     with Bar(console=console, disable=not shown, transient=True) as bar:
         line = bar.add_task(title, total=None)
 
