@@ -1,5 +1,4 @@
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,25 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dejavu.cli import main
 from dejavu.config import Params, parse_params
 from dejavu.data.sets import dataset_class
 from dejavu.identity import Run
 from dejavu.reference import render_params
 from dejavu.training import train
+from tests.command import dejavu, dejavu_here
 from tests.conftest import Downloads, disk_params
-
-
-def dejavu(*arguments: str, cwd: Path, expect: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "dejavu", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == expect, done.stderr
-    return done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -117,18 +104,6 @@ def on_disk_study(name: str, folder: Path) -> str:
     (folder / "params").mkdir(exist_ok=True)
     (folder / f"params/{name}.yaml").write_text(render_params(disk_params(name)))
     return f"params/{name}.yaml"
-
-
-def dejavu_here(*arguments: str, capsys: pytest.CaptureFixture[str], expect: int = 0) -> str:
-    """What `dejavu` does, without a process of its own: heavy imports take seconds in each."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["dejavu", *arguments])
-        patch.setenv("DEJAVU_ROOT", os.environ.get("DEJAVU_ROOT", ""))  # restored: --root sets it
-        with pytest.raises(SystemExit) as ended:
-            main()
-    said = capsys.readouterr()
-    assert (ended.value.code or 0) == expect, said.err
-    return said.out + said.err
 
 
 def test_checking_and_caching_a_download(

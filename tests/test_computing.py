@@ -13,6 +13,7 @@ from dejavu.cli import main
 from dejavu.config import Params
 from dejavu.devices import VARIABLE, leased_devices
 from dejavu.reference import render_params
+from tests.command import dejavu_here
 from tests.conftest import TINY, tiny_params
 
 A, B = "GPU-aaaa0000-1111", "GPU-bbbb0000-2222"
@@ -135,11 +136,7 @@ def test_a_verb_without_memory_names_the_batch_size(
 ) -> None:
     study.write_text(render_params(tiny_params(evaluation={"batch_size": 2})))
     monkeypatch.setattr(function, Mock(side_effect=RuntimeError("CUDA out of memory.")))
-    monkeypatch.setattr("sys.argv", ["dejavu", *arguments])
-    with pytest.raises(SystemExit) as left:
-        main()
-    assert left.value.code == 1
-    said = capsys.readouterr().err
+    said = dejavu_here(*arguments, capsys=capsys, expect=1)
     assert f"default.yaml: {key} fit in memory; lower it" in said
     assert "Traceback" not in said
 

@@ -206,7 +206,8 @@ def test_names_in_params_are_the_names_in_the_code() -> None:
         (
             "train.augmentation.crop",
             [8, 32],
-            "methods.dejavu-spatial.dejavu.redaction: a block or stride of 8 pixels does not fit",
+            "methods.dejavu-spatial.dejavu.redaction: a block or stride of 8 pixels does not fit "
+            "an image whose smaller side is 8",
         ),
         (
             "data.name",

@@ -1,5 +1,6 @@
 """Processes that train together: how they end, and what the one that started them says."""
 
+import json
 import os
 import re
 import signal
@@ -10,12 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from dejavu.checkpoint import load_checkpoint
+from dejavu.identity import Run
 from dejavu.launch import is_first, is_launched, launched
 from dejavu.reference import render_params
+from tests.command import dejavu
 from tests.conftest import TINY, tiny_params
 
 ROOT = Path(__file__).parents[1]
-TRAIN = ("-m", "dejavu", "train", "--task", "depth", "--method", "baseline")
+TRAIN = ("train", "--task", "depth", "--method", "baseline")
 ENVIRONMENT = os.environ | {
     "PYTHONPATH": str(ROOT),
     "OMP_NUM_THREADS": "1",
@@ -50,17 +54,32 @@ def test_what_a_platform_sets_for_every_job_launches_nothing(
 
 def test_a_mistake_is_a_message_here_too(tree: Path) -> None:
     (tree / "data/tiny").unlink()
-    done = subprocess.run(
-        [sys.executable, *TRAIN],
-        cwd=tree,
+    said = dejavu(*TRAIN, cwd=tree, env=ENVIRONMENT, expect=1)
+    assert "dejavu: data/tiny" in said
+    assert "Traceback" not in said
+
+
+def test_the_command_starts_the_processes(data: Path, tmp_path: Path) -> None:
+    """`python -m dejavu train` with train.processes: 2: one log, one checkpoint."""
+    params = tiny_params(study="tiny", train=TINY["train"] | {"processes": 2})
+    (tmp_path / "tiny.yaml").write_text(render_params(params))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/tiny").symlink_to(data)
+    run_key = ("segmentation", "fpn", "dejavu-spatial", 0)
+    run = Run(params, *run_key)
+    said = dejavu(
+        *("train", "--params", "tiny.yaml", "--task", run.task, "--method", run.method),
+        *("--expect", run.hash),
+        cwd=tmp_path,
         env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=False,
     )
-    assert done.returncode == 1
-    assert "dejavu: data/tiny" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert said.count(": trained") == 1
+    folder = tmp_path / "results/tiny/checkpoints/segmentation/fpn/dejavu-spatial"
+    log = [json.loads(line) for line in (folder / "seed0.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == [0, 2, 4, 5]
+    trained = load_checkpoint(folder / "seed0.safetensors")
+    assert trained.provenance.run == run.hash == Run(tiny_params(), *run_key).hash
+    assert not list((tmp_path / ".runs").glob("*/state.pt"))
 
 
 def children(process: int) -> list[int]:
@@ -83,7 +102,7 @@ def test_processes_end_with_the_one_that_holds_their_devices(
     stop: signal.Signals, tree: Path
 ) -> None:
     with subprocess.Popen(
-        ["nohup", sys.executable, *TRAIN],
+        ["nohup", sys.executable, "-m", "dejavu", *TRAIN],
         cwd=tree,
         env=ENVIRONMENT,
         stdin=subprocess.DEVNULL,

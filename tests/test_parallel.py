@@ -1,11 +1,8 @@
 """Two processes that share each batch against one process with the whole of it."""
 
 import copy
-import json
 import os
 import socket
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +17,6 @@ from torch.multiprocessing import spawn
 from dejavu.arms import Arm
 from dejavu.batches import Batch, Batches
 from dejavu.build import build_task
-from dejavu.checkpoint import load_checkpoint
 from dejavu.config import Params
 from dejavu.data.opening import open_split
 from dejavu.errors import DejaVuError, ParamsError
@@ -35,7 +31,6 @@ from dejavu.parallel import (
     shared_batches,
 )
 from dejavu.redaction import RandomBlocks
-from dejavu.reference import render_params
 from dejavu.text_pair import train_text_pair
 from dejavu.training import prepare_torch, train, training_step
 from tests.conftest import TINY, tiny_params
@@ -288,33 +283,3 @@ def test_processes_resume_from_the_same_state(
             pytest.fail("the processes wait for each other")
     assert (tmp_path / "0.txt").read_text() == (tmp_path / "1.txt").read_text()
     assert (tmp_path / "0.safetensors").exists()
-
-
-def test_the_command_starts_the_processes(data: Path, tmp_path: Path) -> None:
-    """`python -m dejavu train` with train.processes: 2: one log, one checkpoint."""
-    params = tiny_params(study="tiny", train=TINY["train"] | {"processes": 2})
-    (tmp_path / "tiny.yaml").write_text(render_params(params))
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data/tiny").symlink_to(data)
-    run_key = ("segmentation", "fpn", "dejavu-spatial", 0)
-    run = Run(params, *run_key)
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "dejavu", "train", "--params", "tiny.yaml"),
-            *("--task", run.task, "--method", run.method, "--expect", run.hash),
-        ],
-        cwd=tmp_path,
-        env=os.environ
-        | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count(": trained") == 1
-    folder = tmp_path / "results/tiny/checkpoints/segmentation/fpn/dejavu-spatial"
-    log = [json.loads(line) for line in (folder / "seed0.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in log] == [0, 2, 4, 5]
-    trained = load_checkpoint(folder / "seed0.safetensors")
-    assert trained.provenance.run == run.hash == Run(tiny_params(), *run_key).hash
-    assert not list((tmp_path / ".runs").glob("*/state.pt"))

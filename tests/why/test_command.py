@@ -3,25 +3,14 @@
 import json
 import platform
 import shutil
-import sys
 
 import pytest
 
-from dejavu.cli import main
 from dejavu.layout import Layout
 from dejavu.provenance import file_sha256
 from dejavu.why import explain
+from tests.command import dejavu_here
 from tests.why.conftest import MAIN, edit_record, first_run
-
-
-def said_by(*arguments: str, capsys: pytest.CaptureFixture[str], expect: int = 0) -> str:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["dejavu", "why", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-    said = capsys.readouterr()
-    assert (ended.value.code or 0) == expect, said.err
-    return said.out + said.err
 
 
 def test_the_tree_names_all_that_a_cell_came_from(
@@ -30,7 +19,7 @@ def test_the_tree_names_all_that_a_cell_came_from(
     run = first_run(layout)
     flags = ["--task", run.task, "--method", run.method, "--metric", "score"]
     shutil.rmtree(layout.results / "checkpoints")
-    said = said_by(str(MAIN.absolute()), *flags, capsys=capsys)
+    said = dejavu_here("why", str(MAIN.absolute()), *flags, capsys=capsys)
     assert said.startswith(f"{MAIN}, sha256 {file_sha256(MAIN)[:12]}, as recorded\n")
     assert f"{run.task} fpn {run.method} score: 0.166667 %, the mean of 2: 0, 0.333333" in said
     assert f"{layout.metrics(run)}, sha256" in said
@@ -45,7 +34,7 @@ def test_the_tree_names_all_that_a_cell_came_from(
     assert said.count(f"{layout.manifest}, sha256") - said.count("(above)") == 1
     assert said.rstrip().endswith("all that is here agrees")
     layout.metrics(run).write_text(layout.metrics(run).read_text() + " ")
-    said = said_by(str(MAIN), capsys=capsys)
+    said = dejavu_here("why", str(MAIN), capsys=capsys)
     assert f"does not agree: {layout.metrics(run)}: changed since it was recorded" in said
 
 
@@ -53,7 +42,7 @@ def test_a_metrics_file_shows_its_values(
     layout: Layout, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = first_run(layout)
-    said = said_by(str(layout.metrics(run)), capsys=capsys)
+    said = dejavu_here("why", str(layout.metrics(run)), capsys=capsys)
     assert "edge_score: 100 %" in said
 
 
@@ -63,12 +52,13 @@ def test_the_tree_says_which_run_several_processes_trained(
     run = first_run(layout)
     flags = ["--task", run.task, "--method", run.method, "--metric", "score"]
     edit_record(layout.record("train", run), execution__processes=2)
-    assert said_by(str(MAIN), *flags, capsys=capsys).count(" s, 2 processes together\n") == 1
+    said = dejavu_here("why", str(MAIN), *flags, capsys=capsys)
+    assert said.count(" s, 2 processes together\n") == 1
 
 
 def test_programs_get_json(layout: Layout, capsys: pytest.CaptureFixture[str]) -> None:
     found = explain(layout, MAIN)
-    said = json.loads(said_by(str(MAIN), "--json", capsys=capsys))
+    said = json.loads(dejavu_here("why", str(MAIN), "--json", capsys=capsys))
     assert said == json.loads(found.model_dump_json())
     assert [cell["mean"] for cell in said["cells"]] == [cell.mean for cell in found.cells]
 
@@ -86,6 +76,6 @@ def test_programs_get_json(layout: Layout, capsys: pytest.CaptureFixture[str]) -
 def test_a_users_mistake_is_one_message(
     layout: Layout, arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = said_by(*arguments, capsys=capsys, expect=1)
+    said = dejavu_here("why", *arguments, capsys=capsys, expect=1)
     assert expected in said
     assert "Traceback" not in said

@@ -16,13 +16,7 @@ from dejavu.layout import Layout
 from dejavu.provenance import file_sha256, recorded
 from dejavu.why import Source, explain
 from tests.test_jobs import every_job
-from tests.why.conftest import (
-    MAIN,
-    METRICS,
-    edit_record,
-    first_run,
-    score,
-)
+from tests.why.conftest import MAIN, METRICS, edit_record, first_run, score
 
 
 def below(source: Source) -> dict[str, Source]:
