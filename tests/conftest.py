@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from dejavu.config import DataParams, Params, parse_params
 from dejavu.data.roots import ROOT_VARIABLE
 from dejavu.layout import Layout
 from dejavu.reference import DEFAULT_STUDY
+
+# The same examples in every run, on however slow a machine.
+settings.register_profile("dejavu", derandomize=True, deadline=None)
+settings.load_profile("dejavu")
 
 TINY: dict[str, Any] = copy.deepcopy(DEFAULT_STUDY) | {
     "study": "tiny",

@@ -177,7 +177,7 @@ def test_state_is_that_of_the_network_and_its_own() -> None:
 @given(
     st.integers(1, 2), st.integers(16, 33), st.integers(16, 33), st.integers(1, 5), st.booleans()
 )
-@settings(derandomize=True, deadline=None, max_examples=15)
+@settings(max_examples=15)
 def test_any_size_gives_its_own_size(
     batch: int, height: int, width: int, cell: int, spectral: bool
 ) -> None:

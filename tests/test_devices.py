@@ -146,12 +146,7 @@ def test_without_nvidia_smi_the_variable_is_taken_at_its_word(
 
 
 @given(st.permutations(range(12)), st.integers(0, 12))
-@settings(
-    derandomize=True,
-    deadline=None,
-    max_examples=15,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_indices_name_the_devices_that_stand_there(
     machine: Machine, order: list[int], size: int
 ) -> None:

@@ -22,7 +22,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SQUEEZENET = "squeezenet1_1-b8a52dc0.pth"
 PIXELWISE = ("mse", "l1", "ssim")
 
-few = settings(derandomize=True, deadline=None, max_examples=15)
+few = settings(max_examples=15)
 
 
 def distance(*terms: str, **weights: float) -> Reconstruction:

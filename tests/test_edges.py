@@ -16,7 +16,7 @@ from dejavu.edges import (
     same_label_within,
 )
 
-few = settings(derandomize=True, max_examples=20, deadline=None)
+few = settings(max_examples=20)
 
 
 def pixels(image: np.ndarray) -> list[tuple[int, int]]:

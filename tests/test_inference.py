@@ -210,7 +210,7 @@ def coordinates(height: int, width: int) -> Tensor:
     return torch.stack([rows, columns, rows * 0]).float().unsqueeze(0)
 
 
-@settings(derandomize=True, deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.tuples(st.integers(1, 20), st.integers(1, 20)),
     st.tuples(st.integers(1, 12), st.integers(1, 12)),

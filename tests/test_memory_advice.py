@@ -42,7 +42,7 @@ def test_other_errors_are_not() -> None:
 
 
 @given(st.integers(1, 5000), st.data())
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_what_is_found_was_tried_and_is_near_the_largest(too_large: int, data: Any) -> None:
     limit = data.draw(st.integers(0, too_large - 1))
     tried: list[int] = []

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dejavu.regeneration import CRM, CRMCost
 
-few = settings(derandomize=True, deadline=None, max_examples=12)
+few = settings(max_examples=12)
 
 
 def inputs(

@@ -23,7 +23,7 @@ from dejavu.task_losses import (
     silog,
 )
 
-few = settings(derandomize=True, max_examples=15, deadline=None)
+few = settings(max_examples=15)
 Case = tuple[Callable[..., Tensor], Tensor, Tensor]
 
 

@@ -44,7 +44,7 @@ def images(batch: int = 3, seed: int = 1) -> Tensor:
     return torch.randn(batch, 3, 4, 4, generator=torch.Generator().manual_seed(seed))
 
 
-@settings(derandomize=True, deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.integers(1, 4), st.integers(1, 6), st.floats(0, 10), st.integers(0, 99))
 def test_loss_is_the_mean_cosine_distance(
     batch: int, dimension: int, gamma: float, seed: int

@@ -57,7 +57,7 @@ def test_images_are_embedded_one_by_one(size: tuple[int, int]) -> None:
 
 
 @torch.no_grad()
-@settings(derandomize=True, deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.lists(st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join), min_size=1, max_size=4))
 def test_texts_are_embedded_one_by_one(texts: list[str]) -> None:
     embedded = pair().encode_text(texts)
@@ -101,7 +101,7 @@ def test_the_loss_is_the_cross_entropy_of_both_directions() -> None:
     assert value.item() == pytest.approx(total / 8, rel=1e-5)
 
 
-@settings(derandomize=True, deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.lists(st.sampled_from("abcd"), min_size=1, max_size=7), st.integers(1, 8), st.integers())
 def test_recall_counts_the_images_whose_caption_is_found(
     captions: list[str], k: int, seed: int

@@ -23,7 +23,7 @@ import_torchvision()
 
 from torchvision import tv_tensors  # noqa: E402
 
-few = settings(derandomize=True, max_examples=15, deadline=None)
+few = settings(max_examples=15)
 
 ALL = AugmentationParams(
     border=(1, 31, 2, 39),

@@ -243,7 +243,7 @@ def test_a_second_check_sees_what_has_changed(name: str, copy_of: Downloads) -> 
 entries = st.lists(st.integers(0, 5), min_size=2, max_size=12).map(
     lambda groups: [Entry(f"{i:02d}", f"g{group}", {}) for i, group in enumerate(groups)]
 )
-quick = settings(derandomize=True, deadline=None, max_examples=30)
+quick = settings(max_examples=30)
 
 
 @quick

@@ -33,12 +33,7 @@ def encoded(name: str) -> bytes:
 
 
 @pytest.mark.parametrize("name", FILES)
-@settings(
-    derandomize=True,
-    deadline=None,
-    max_examples=25,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kept=st.floats(0, 1, exclude_max=True))
 def test_a_file_cut_anywhere_is_read_whole_or_refused(
     name: str, kept: float, tmp_path: Path

@@ -355,7 +355,7 @@ def test_impossible_downloads_are_refused(url: str, path: str, checksum: str | N
         Download(url, path, None, checksum)
 
 
-@settings(derandomize=True, deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(
     cuts=st.lists(st.floats(0, 1, exclude_max=True), max_size=len(WAITS)),
     ranges=st.booleans(),

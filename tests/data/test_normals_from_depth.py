@@ -9,7 +9,7 @@ from dejavu.data.raw import Array
 from dejavu.data.rooms import render_scene
 from dejavu.data.rooms.scenes import RoomsSpec
 
-few = settings(derandomize=True, max_examples=15, deadline=None)
+few = settings(max_examples=15)
 CAMERA = (40.0, 44.0, 15.2, 11.7)
 
 

@@ -26,7 +26,7 @@ from torchvision import tv_tensors  # noqa: E402
 from torchvision.transforms import v2  # noqa: E402
 from torchvision.transforms.v2 import functional as F  # noqa: E402
 
-few = settings(derandomize=True, max_examples=15, deadline=None)
+few = settings(max_examples=15)
 
 FILLS = {LabelMap: IGNORE_INDEX, DepthMap: 0, NormalMap: 0}
 STEP = 6  # of the image's ramps, per pixel

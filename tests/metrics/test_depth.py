@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dejavu.metrics import DepthEdgeMetric, DepthMetric, DepthProtocol
 
-few = settings(derandomize=True, max_examples=20, deadline=None)
+few = settings(max_examples=20)
 
 
 def maps(seed: int, shape: tuple[int, ...] = (4, 1, 9, 8)) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from dejavu.metrics import NormalsEdgeMetric, NormalsMetric
 from dejavu.metrics.normals import angles
 
-few = settings(derandomize=True, max_examples=20, deadline=None)
+few = settings(max_examples=20)
 
 
 def fields(seed: int, shape: tuple[int, int, int] = (3, 9, 7)) -> tuple[Tensor, Tensor]:

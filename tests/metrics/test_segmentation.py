@@ -12,7 +12,7 @@ from torch import Tensor
 from dejavu.metrics import ComponentError, ConfusionMetric
 from dejavu.metrics.segmentation import count_components
 
-few = settings(derandomize=True, max_examples=25, deadline=None)
+few = settings(max_examples=25)
 IGNORED = 255
 
 

@@ -11,7 +11,7 @@ from dejavu.reporting.statistics import paired_difference
 VALUE = st.floats(-100, 100).map(lambda v: round(v, 3))
 
 
-@settings(derandomize=True, max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(VALUE, VALUE), min_size=2, max_size=12), st.sampled_from([0.8, 0.95]))
 def test_agrees_with_the_paired_t_test(pairs: list[tuple[float, float]], confidence: float) -> None:
     reference, treated = zip(*pairs, strict=True)

@@ -74,12 +74,7 @@ def test_every_result_of_a_finished_study_agrees(layout: Layout) -> None:
     ),
     table=st.sampled_from(["main.csv", "main.md", "main.tex", "all_metrics.tex"]),
 )
-@settings(
-    derandomize=True,
-    deadline=None,
-    max_examples=15,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_narrowed_table_has_the_rows_that_match(
     layout: Layout, only: dict[str, str], table: str
 ) -> None:

@@ -22,7 +22,7 @@ from tests.builders import ade20k as builder
 from tests.builders.scenes import scene
 from tests.data.sets.read_only import read_all_without_writing
 
-few = settings(derandomize=True, max_examples=15, deadline=None)
+few = settings(max_examples=15)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from dejavu.data.raw import Array
 from dejavu.data.sets.kitti.lidar import Projection, project, read_projection, read_scan
 from dejavu.errors import DataError
 
-few = settings(derandomize=True, max_examples=15, deadline=None)
+few = settings(max_examples=15)
 
 AHEAD = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
 """From forward, left, up to right, down, forward."""
