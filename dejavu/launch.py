@@ -74,7 +74,7 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
     except ChildFailedError as error:
         codes = [failure.exitcode for failure in error.failures.values()]
         if OUT_OF_MEMORY in codes:
-            raise MemoryError from None
+            raise MemoryError("in a process; see above") from None
         code = error.get_first_failure()[1].exitcode
         return code if code > 0 else 128 - code
     except SignalException as stopped:

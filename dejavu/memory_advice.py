@@ -29,7 +29,7 @@ _SPARE = 1 << 27
 """Bytes that a trial leaves free: peaks of one run differ, by up to 80 MB as measured on a CPU."""
 
 
-def smaller_batch(run: Run, data: Path, text_pair: Path) -> ParamsError:
+def smaller_batch(run: Run, data: Path, text_pair: Path, said: str) -> ParamsError:
     """Measure which batch size fits in this process's memory where the run's own does not.
 
     Call it when the error, whose traceback holds the networks, is gone. Each trial is a process of
@@ -40,6 +40,7 @@ def smaller_batch(run: Run, data: Path, text_pair: Path) -> ParamsError:
         run: the run that ran out of memory; of several processes, the part of one is tried.
         data: folder of the prepared data.
         text_pair: the trained image-text pair; only a method that is supervised by it needs it.
+        said: the error's words, to be shown.
 
     Returns:
         The error to raise: it names the batch size that was measured to fit, if any does.
@@ -47,7 +48,8 @@ def smaller_batch(run: Run, data: Path, text_pair: Path) -> ParamsError:
     train = run.train
     device, capacity = _memory()
     print(
-        f"dejavu: out of memory with train.batch_size {train.batch_size}: trying smaller ones",
+        f"dejavu: out of memory with train.batch_size {train.batch_size} ({said}): "
+        "trying smaller ones",
         file=sys.stderr,
     )
 
@@ -148,12 +150,12 @@ def _trial(run: Run, data: Path, text_pair: Path, index: int, parent: int) -> No
         with TemporaryDirectory() as folder:
             train(run, data, Path(folder), Path(folder, "model.safetensors"), text_pair=text_pair)
         del spare
-    except DejaVuError as error:
-        sys.exit(f"dejavu: {error}")
-    except (MemoryError, OSError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        sys.exit(OUT_OF_MEMORY)
+    except Exception as error:
+        if is_out_of_memory(error):
+            sys.exit(OUT_OF_MEMORY)
+        if isinstance(error, DejaVuError):
+            sys.exit(f"dejavu: {error}")
+        raise
 
 
 def _memory() -> tuple[str, int]:

@@ -123,6 +123,30 @@ def recorded(job: Job) -> Iterator[Recording]:
     recording.write()
 
 
+def require_current(job: Job, command: str) -> None:
+    """Make sure that what a job made is what it would make now, as far as it is there.
+
+    Args:
+        job: what made it.
+        command: what the message says to run.
+
+    Raises:
+        DataError: a file is not that of the record, or the record is of other params or code.
+    """
+    made, record = _checksums(job.outputs), read_record(job.record)
+    if not made:
+        return  # what reads it says so
+    if record is None:
+        wrong = f"there is no {job.record} to say what made it"
+    elif record.hashes != job.hashes:
+        wrong = "made with other params, data or code than those of now"
+    elif changed := made.items() - record.outputs.items():
+        wrong = f"{min(changed)[0]} changed since {job.record} was written"
+    else:
+        return
+    raise DataError(f"{job.outputs[0]}: {wrong}; make it anew: {command}")
+
+
 def read_record(path: Path) -> Record | None:
     """Read a record; None where there is none.
 

@@ -3,6 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 from shutil import copytree
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,11 +11,12 @@ from PIL import Image
 
 from dejavu.config import Params, parse_params
 from dejavu.data.sets import dataset_class
+from dejavu.files import write_text
 from dejavu.identity import Run
 from dejavu.reference import render_params
 from dejavu.training import train
 from tests.command import dejavu, dejavu_here
-from tests.conftest import Downloads, disk_params
+from tests.conftest import TINY, Downloads, disk_params, tiny_params
 
 
 @pytest.fixture(scope="module")
@@ -224,3 +226,31 @@ def test_predictions_are_saved_and_scored(
     Path("out/ADE_val_00000002.png").unlink()
     said = run("score", "out", "metrics.json", expect=1)
     assert "ADE_val_00000002.png: is missing; every image of the split needs a prediction" in said
+
+
+@pytest.mark.parametrize("verb", ["train", "cost"])
+def test_a_text_pair_of_other_settings_supervises_nothing(
+    verb: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    copytree(data.parent, "data")
+    spatial = TINY["methods"]["dejavu-spatial"]["dejavu"]
+    told = spatial | {"text": {"gamma": dict.fromkeys(TINY["tasks"], 1.0)}}
+
+    def study(steps: int) -> None:
+        methods = {"baseline": {}, "text": {"dejavu": told}}
+        pair = TINY["text_pair"] | {"steps": steps}
+        write_text(
+            Path("params/default.yaml"), render_params(tiny_params(methods=methods, text_pair=pair))
+        )
+
+    asked = [verb, "--task", "depth", *(["--method", "text"] if verb == "train" else [])]
+    study(steps=3)
+    dejavu_here("text-pair", capsys=capsys)
+    study(steps=4)
+    said = dejavu_here(*asked, capsys=capsys, expect=1)
+    assert "text_pair.safetensors: made with other params, data or code" in said
+    assert said.endswith("make it anew: python -m dejavu text-pair\n")
+    dejavu_here("train", "--task", "depth", "--method", "baseline", capsys=capsys)  # reads none
+    dejavu_here("text-pair", capsys=capsys)
+    dejavu_here(*asked, capsys=capsys)

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import tempfile
+from errno import ENOMEM
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -12,6 +13,7 @@ import pytest
 from dejavu.cli import main
 from dejavu.config import Params
 from dejavu.devices import VARIABLE, leased_devices
+from dejavu.errors import DataError
 from dejavu.reference import render_params
 from tests.command import dejavu_here
 from tests.conftest import TINY, tiny_params
@@ -139,6 +141,22 @@ def test_a_verb_without_memory_names_the_batch_size(
     said = dejavu_here(*arguments, capsys=capsys, expect=1)
     assert f"default.yaml: {key} fit in memory; lower it" in said
     assert "Traceback" not in said
+
+
+def test_data_that_memory_did_not_suffice_to_read_is_not_blamed(
+    study: Path, params: Params, monkeypatch: Any, capsys: Any
+) -> None:
+    def read(*given: Any) -> None:
+        try:
+            raise OSError(ENOMEM, "Cannot allocate memory")
+        except OSError:
+            raise DataError("train.npy: cannot be read; prepare the data anew") from None
+
+    study.write_text(render_params(params))
+    monkeypatch.setattr("dejavu.gap.measure_gaps", read)
+    said = dejavu_here("gap", *RUN[:2], capsys=capsys, expect=1)
+    assert "train.batch_size: 4 does not fit in memory" in said
+    assert "prepare the data anew" not in said
 
 
 @pytest.mark.parametrize("processes", [1, 2])

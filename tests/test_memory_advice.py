@@ -12,7 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dejavu import memory_advice
-from dejavu.errors import OUT_OF_MEMORY, ParamsError, is_out_of_memory
+from dejavu.errors import (
+    OUT_OF_MEMORY,
+    DataError,
+    ParamsError,
+    is_out_of_memory,
+    what_was_said,
+)
 from dejavu.identity import Run
 from dejavu.memory_advice import largest_fitting, smaller_batch
 from tests.builders import trials
@@ -22,7 +28,7 @@ HUGE = 1 << 46
 
 
 def raised(cause: Any) -> BaseException:
-    with pytest.raises((MemoryError, RuntimeError)) as caught:
+    with pytest.raises((MemoryError, RuntimeError, DataError)) as caught:
         cause()
     return caught.value
 
@@ -33,6 +39,23 @@ def test_what_torch_and_numpy_raise_without_memory_is_recognised() -> None:
     assert is_out_of_memory(raised(lambda: bytearray(HUGE)))
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."))
     assert is_out_of_memory(OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)))
+
+
+def read(lack: Exception) -> None:
+    """Fail as a reader of files does, whose message blames the file."""
+    try:
+        raise lack
+    except (OSError, MemoryError):
+        raise DataError("train.npy: cannot be read; prepare the data anew") from None
+
+
+@pytest.mark.parametrize("number", [errno.ENOMEM, None])
+def test_a_file_that_memory_did_not_suffice_to_read_is_not_to_blame(number: int | None) -> None:
+    lack = OSError(number, os.strerror(number)) if number else MemoryError()
+    error = raised(lambda: read(lack))
+    assert is_out_of_memory(error)
+    assert "train.npy" not in what_was_said(error)
+    assert not is_out_of_memory(raised(lambda: read(OSError(errno.EIO, "out of memory"))))
 
 
 def test_other_errors_are_not() -> None:
@@ -75,14 +98,17 @@ def advice(run: Run, limit: int, monkeypatch: pytest.MonkeyPatch, device: str = 
     """What is said where a process has memory for ``limit`` images."""
     monkeypatch.setattr(memory_advice, "_memory", lambda: (device, 3 << 29))
     monkeypatch.setattr(memory_advice, "_fits", lambda run, *files: run.train.batch_size <= limit)
-    return str(smaller_batch(run, Path("data"), Path("pair")))
+    return str(smaller_batch(run, Path("data"), Path("pair"), "could not create a primitive"))
 
 
-def test_the_message_names_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_message_names_what_fits(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert advice(run(), 5, monkeypatch) == (
         "depth/fpn/baseline: train.batch_size: 8 does not fit in the memory of the CPU (1.5 GiB); "
         "5 was measured to fit"
     )
+    assert "train.batch_size 8 (could not create a primitive): trying" in capsys.readouterr().err
     assert "1.5 GiB); nor does the smallest batch" in advice(run(), 0, monkeypatch)
 
 

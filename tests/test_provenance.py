@@ -2,6 +2,7 @@ import hashlib
 import os
 import subprocess
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from dejavu.environment import read_commit, read_hardware, read_versions
 from dejavu.errors import DataError
 from dejavu.jobs import Job
 from dejavu.launch import launched
-from dejavu.provenance import Record, read_record, recorded
+from dejavu.provenance import Record, read_record, recorded, require_current
 
 
 @pytest.fixture
@@ -131,6 +132,28 @@ def test_a_damaged_record_is_named(text: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"record\.json: cannot be read as a record"):
         read_record(path)
     assert read_record(tmp_path / "gone.json") is None
+
+
+def test_what_is_recorded_and_whole_is_current(job: Job) -> None:
+    require_current(job, "make it")  # nothing was made: its reader says so
+    with recorded(job):
+        make(job)
+    require_current(job, "make it")
+    job.outputs[1].unlink()  # what is not there is not wrong
+    require_current(job, "make it")
+
+
+def test_what_is_stale_changed_or_not_recorded_is_not(job: Job) -> None:
+    make(job)
+    with pytest.raises(DataError, match=r"^out\.txt: there is no records/.*anew: make it$"):
+        require_current(job, "make it")
+    with recorded(job):
+        make(job)
+    with pytest.raises(DataError, match=r"^out\.txt: made with other params, data or code"):
+        require_current(replace(job, hashes={"run": "4567"}), "make it")
+    job.outputs[1].write_text("{} \n")
+    with pytest.raises(DataError, match=r"^out\.txt: out\.jsonl changed since records/"):
+        require_current(job, "make it")
 
 
 def git(root: Path, *arguments: str) -> str:

@@ -7,7 +7,13 @@ from typing import Any
 from typer.core import TyperCommand
 
 from dejavu.devices import leased_devices
-from dejavu.errors import OUT_OF_MEMORY, DejaVuError, ParamsError, is_out_of_memory
+from dejavu.errors import (
+    OUT_OF_MEMORY,
+    DejaVuError,
+    ParamsError,
+    is_out_of_memory,
+    what_was_said,
+)
 from dejavu.launch import end_with_the_launcher, is_launched, launch, lost_another
 
 _BATCHES = {"evaluate": ["evaluation"], "cost": ["train"]}
@@ -31,7 +37,7 @@ class Computing(TyperCommand):
         with leased_devices(slots=params.train.jobs_per_device if self.shares else 1):
             try:
                 return super().invoke(ctx)
-            except (MemoryError, OSError, RuntimeError) as error:
+            except Exception as error:
                 if not is_out_of_memory(error):
                     raise
         sections = _BATCHES.get(self.name or "", ["evaluation", "train"])
@@ -69,18 +75,19 @@ class Training(TyperCommand):
                 if processes > 1:
                     sys.exit(launch(processes, sys.argv[1:]))
                 return super().invoke(ctx)
-            except (MemoryError, OSError, RuntimeError) as error:
+            except Exception as error:
                 if not is_out_of_memory(error):
                     raise
+                said = what_was_said(error)
             # Out of the handler: the error is gone, and with it the networks that it held.
-            raise smaller_batch(run, layout.data, layout.text_pair)
+            raise smaller_batch(run, layout.data, layout.text_pair, said)
 
     def _train_with_others(self, ctx: Any) -> Any:
         """Train on the device that the launcher leased, or that torchrun by hand gave."""
         end_with_the_launcher()
         try:
             return super().invoke(ctx)
-        except (MemoryError, OSError, RuntimeError) as error:
+        except Exception as error:
             if lost_another(error):
                 time.sleep(_GRACE)
                 raise DejaVuError(
@@ -89,5 +96,6 @@ class Training(TyperCommand):
                 ) from None
             if not is_out_of_memory(error):
                 raise
-        print("dejavu: out of memory in a process: lower train.batch_size", file=sys.stderr)
+            said = what_was_said(error)
+        print(f"dejavu: out of memory in a process ({said})", file=sys.stderr)
         sys.exit(OUT_OF_MEMORY)

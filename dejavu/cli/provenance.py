@@ -24,11 +24,19 @@ _UNLIMITED = 100_000
 
 
 def recorded(verb: str, layout: "Layout", *of: "Run | str") -> AbstractContextManager["Recording"]:
-    """Record how a verb's results are made, while they are: of a run, a task or a split, or all."""
+    """Record how a verb's results are made, while they are: of a run, a task or a split, or all.
+
+    Raises:
+        DataError: it reads an image-text pair that is not that of the params and the code of now.
+            Nothing else would notice: the pair's own file does not say what trained it.
+    """
     from dejavu import provenance
     from dejavu.jobs import JOBS
 
-    return provenance.recorded(JOBS[verb](layout, *of))
+    job = JOBS[verb](layout, *of)
+    if layout.text_pair in job.inputs:
+        provenance.require_current(JOBS["text_pair"](layout), "python -m dejavu text-pair")
+    return provenance.recorded(job)
 
 
 def why(

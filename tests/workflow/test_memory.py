@@ -85,3 +85,41 @@ def test_of_several_processes_the_one_that_started_them_names_it(tmp_path: Path)
     named, _ = advice(tmp_path, 2 * BATCH, processes=2)
     assert 2 <= named < 2 * BATCH
     assert named % 2 == 0
+
+
+EXHAUST = """
+import os, random, resource, torch
+from dejavu.errors import is_out_of_memory, what_was_said
+
+def train(draw):  # convolutions of ever new shapes, as oneDNN compiles each
+    kept = []
+    for _ in range(5000):
+        c, o, side = draw(1, 96), draw(1, 96), draw(8, 40)
+        x, w = torch.ones(1, c, side, side), torch.ones(o, c, 3, 3)
+        y = torch.nn.functional.conv2d(x.requires_grad_(), w.requires_grad_(), padding=1)
+        y.sum().backward()
+        kept.append(torch.ones(1 << 12))
+
+torch.set_num_threads(1)
+train(lambda low, high: low)  # what is set up once is there
+for seed in range(40):
+    if os.fork() == 0:
+        size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        draw = random.Random(seed)
+        limit = size + (draw.randrange(8) << 18)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        try:
+            train(draw.randint)
+        except Exception as error:
+            told = "memory" if is_out_of_memory(error) else "other"
+            os.write(1, f"{told}: {what_was_said(error)}\\n".encode())
+        os._exit(0)
+    os.wait()
+"""
+
+
+def test_whatever_torch_raises_when_memory_ends_is_recognised(tmp_path: Path) -> None:
+    """The same lack ends in other words from time to time, and now and then in a crash."""
+    said = [*filter(None, python(tmp_path, "-c", EXHAUST).splitlines())]
+    assert len(said) >= 20
+    assert [line for line in said if not line.startswith("memory: ")] == []
