@@ -97,5 +97,7 @@ class Training(TyperCommand):
             if not is_out_of_memory(error):
                 raise
             said = what_was_said(error)
-        print(f"dejavu: out of memory in a process ({said})", file=sys.stderr)
+        print(
+            f"dejavu: out of memory in a process ({said}): lower train.batch_size", file=sys.stderr
+        )
         sys.exit(OUT_OF_MEMORY)
