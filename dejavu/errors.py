@@ -6,14 +6,16 @@ OUT_OF_MEMORY = 70
 """Exit code of a process that ran out of memory; the one that started it says what to do."""
 
 _SAID = (
-    "out of memory",  # CUDA's, by torch.OutOfMemoryError or by a kernel
+    "out of memory",  # CUDA's, by torch.OutOfMemoryError or by a kernel; Pillow's
     "DefaultCPUAllocator: can't allocate memory",
     "DefaultCPUAllocator: not enough memory",
     "std::bad_alloc",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
-    "could not create a primitive",  # oneDNN's, for hardly anything else: what it said is printed
 )
+
+_SAID_ALONE = "could not create a primitive"
+"""oneDNN's, for little else: what it said is printed. With more words it means something else."""
 
 
 class DejaVuError(Exception):
@@ -35,8 +37,8 @@ class CheckpointError(DejaVuError):
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether memory ran out, on a GPU or on the CPU.
 
-    Where a file could not be read for lack of memory, the reader's message blames the file: what
-    it was raised from decides.
+    Where a file could not be read for lack of memory, the reader's message blames the file; so the
+    error behind it decides.
 
     Example:
         >>> is_out_of_memory(RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."))
@@ -45,10 +47,12 @@ def is_out_of_memory(error: BaseException) -> bool:
         False
     """
     cause = _cause(error)
-    if isinstance(cause, OSError):
+    if isinstance(cause, MemoryError):
+        return True
+    if isinstance(cause, OSError) and cause.errno is not None:
         return cause.errno == ENOMEM
-    said = isinstance(cause, RuntimeError) and any(text in str(cause) for text in _SAID)
-    return isinstance(cause, MemoryError) or said
+    text = str(cause) if isinstance(cause, OSError | RuntimeError) else ""
+    return text == _SAID_ALONE or any(words in text for words in _SAID)
 
 
 def what_was_said(error: BaseException) -> str:
@@ -64,6 +68,8 @@ def what_was_said(error: BaseException) -> str:
     return next(iter(str(cause).splitlines()), type(cause).__name__)
 
 
-def _cause(error: BaseException) -> BaseException | None:
-    """Return what a message of this package was raised from; any other error itself."""
-    return error.__context__ if isinstance(error, DejaVuError) else error
+def _cause(error: BaseException) -> BaseException:
+    """Return the error behind a message of this package; any other error itself."""
+    while isinstance(error, DejaVuError) and error.__context__:
+        error = error.__context__
+    return error

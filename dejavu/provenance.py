@@ -124,7 +124,7 @@ def recorded(job: Job) -> Iterator[Recording]:
 
 
 def require_current(job: Job, command: str) -> None:
-    """Make sure that what a job made is what it would make now, as far as it is there.
+    """Make sure that what a job made is what it would make now, if its first output is there.
 
     Args:
         job: what made it.
@@ -133,15 +133,15 @@ def require_current(job: Job, command: str) -> None:
     Raises:
         DataError: a file is not that of the record, or the record is of other params or code.
     """
-    made, record = _checksums(job.outputs), read_record(job.record)
-    if not made:
+    if not job.outputs[0].is_file():
         return  # what reads it says so
+    made, record = _checksums(job.outputs), read_record(job.record)
     if record is None:
         wrong = f"there is no {job.record} to say what made it"
     elif record.hashes != job.hashes:
         wrong = "made with other params, data or code than those of now"
     elif changed := made.items() - record.outputs.items():
-        wrong = f"{min(changed)[0]} changed since {job.record} was written"
+        wrong = f"{min(changed)[0]} is not the file that {job.record} tells of"
     else:
         return
     raise DataError(f"{job.outputs[0]}: {wrong}; make it anew: {command}")

@@ -139,7 +139,7 @@ def test_a_verb_without_memory_names_the_batch_size(
     study.write_text(render_params(tiny_params(evaluation={"batch_size": 2})))
     monkeypatch.setattr(function, Mock(side_effect=RuntimeError("CUDA out of memory.")))
     said = dejavu_here(*arguments, capsys=capsys, expect=1)
-    assert f"default.yaml: {key} fit in memory; lower it" in said
+    assert f"default.yaml: {key} fit in memory (CUDA out of memory.); lower it" in said
     assert "Traceback" not in said
 
 
@@ -155,7 +155,7 @@ def test_data_that_memory_did_not_suffice_to_read_is_not_blamed(
     study.write_text(render_params(params))
     monkeypatch.setattr("dejavu.gap.measure_gaps", read)
     said = dejavu_here("gap", *RUN[:2], capsys=capsys, expect=1)
-    assert "train.batch_size: 4 does not fit in memory" in said
+    assert "train.batch_size: 4 does not fit in memory ([Errno 12] Cannot" in said
     assert "prepare the data anew" not in said
 
 

@@ -39,6 +39,8 @@ def test_what_torch_and_numpy_raise_without_memory_is_recognised() -> None:
     assert is_out_of_memory(raised(lambda: bytearray(HUGE)))
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."))
     assert is_out_of_memory(OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)))
+    assert is_out_of_memory(OSError("out of memory error when reading image file"))  # Pillow's
+    assert is_out_of_memory(RuntimeError("could not create a primitive"))  # oneDNN's
 
 
 def read(lack: Exception) -> None:
@@ -62,6 +64,8 @@ def test_other_errors_are_not() -> None:
     assert not is_out_of_memory(raised(lambda: torch.ones(2) @ torch.ones(3)))
     assert not is_out_of_memory(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
     assert not is_out_of_memory(ValueError("out of memory"))
+    other = "could not create a primitive descriptor for the reorder primitive"
+    assert not is_out_of_memory(RuntimeError(other))
 
 
 @given(st.integers(1, 5000), st.data())

@@ -40,11 +40,12 @@ class Computing(TyperCommand):
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
+                said = what_was_said(error)
         sections = _BATCHES.get(self.name or "", ["evaluation", "train"])
         sizes = [f"{s}.batch_size: {getattr(params, s).batch_size}" for s in sections]
         raise ParamsError(
-            f"{file}: {' or '.join(sizes)} does not fit in memory; lower it ({self.name} has the "
-            "whole batch on one device)"
+            f"{file}: {' or '.join(sizes)} does not fit in memory ({said}); lower it ({self.name} "
+            "has the whole batch on one device)"
         )
 
 

@@ -35,7 +35,9 @@ def recorded(verb: str, layout: "Layout", *of: "Run | str") -> AbstractContextMa
 
     job = JOBS[verb](layout, *of)
     if layout.text_pair in job.inputs:
-        provenance.require_current(JOBS["text_pair"](layout), "python -m dejavu text-pair")
+        provenance.require_current(
+            JOBS["text_pair"](layout), "python -m dejavu text-pair, with the same --params"
+        )
     return provenance.recorded(job)
 
 

@@ -15,8 +15,8 @@ from tests.conftest import TINY, tiny_params
 pytestmark = pytest.mark.pipeline
 BATCH = 4
 HEADROOM = 600 << 20
-"""Bytes beside what the imports take, some 150 MB from too few for an image (440 MB on one machine)
-and more from enough for ``BATCH``."""
+"""Bytes beside what the imports take. One image needed 440 MB of them on one machine: this is some
+150 MB more, and further below what ``BATCH`` images need."""
 
 ENVIRONMENT = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
 TRAIN = ("-m", "dejavu", "train", "--task", "depth", "--method", "baseline")
@@ -108,19 +108,22 @@ for seed in range(40):
         size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
         draw = random.Random(seed)
         limit = size + (draw.randrange(8) << 18)
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, most))
         try:
             train(draw.randint)
         except Exception as error:
+            resource.setrlimit(resource.RLIMIT_AS, (most, most))
             told = "memory" if is_out_of_memory(error) else "other"
             os.write(1, f"{told}: {what_was_said(error)}\\n".encode())
-        os._exit(0)
+        finally:
+            os._exit(0)
     os.wait()
 """
 
 
 def test_whatever_torch_raises_when_memory_ends_is_recognised(tmp_path: Path) -> None:
     """The same lack ends in other words from time to time, and now and then in a crash."""
-    said = [*filter(None, python(tmp_path, "-c", EXHAUST).splitlines())]
-    assert len(said) >= 20
-    assert [line for line in said if not line.startswith("memory: ")] == []
+    said = python(tmp_path, "-c", EXHAUST).splitlines()
+    assert [line for line in said if line.startswith("other: ")] == []
+    assert sum(line.startswith("memory: ") for line in said) >= 20
