@@ -262,7 +262,8 @@ def test_edges_are_scored_in_the_alignment_of_the_whole_image() -> None:
     prediction = torch.tensor([2.0, 2.0, 2.0, 4.0, 8.0]).view(1, 1, 1, 5)
     protocol = DepthProtocol(alignment="median")
     values = scored(DepthEdgeMetric(protocol, width=1), prediction, truth)
-    assert values == {"edge_rmse": math.sqrt(0.5), "edge_abs_rel": 0.5}  # 2 and 4 for 1 and 4
+    expected = {"edge_rmse": math.sqrt(0.5), "edge_abs_rel": 0.5}  # 2 and 4 for 1 and 4
+    assert values == pytest.approx(expected, rel=1e-12)  # roots differ by processor
 
 
 def test_protocols_that_differ_are_not_merged() -> None:
