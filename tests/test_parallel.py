@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 import pytest
 import torch
@@ -258,7 +258,9 @@ def resume(rank: int, port: int, data: Path, folder: Path) -> None:
 
     torch.load = late
     run = Run(study(2), "depth", "fpn", "baseline", 0)
-    made = train(run, data, folder, folder / f"{rank}.safetensors")
+    # A process that found no state would train alone, and wait for the other for ever.
+    with patch("dejavu.training.training_step", side_effect=AssertionError("found no state")):
+        made = train(run, data, folder, folder / f"{rank}.safetensors")
     (folder / f"{rank}.txt").write_text(str(made.folder))
 
 
@@ -274,12 +276,6 @@ def test_processes_resume_from_the_same_state(
         train(whole, data, tmp_path, tmp_path / "whole.safetensors")
     (state,) = tmp_path.glob("*/state.pt")
     assert torch.load(state)["step"] == STEPS
-    context = spawn(resume, (free_port(), data, tmp_path), nprocs=2, join=False)
-    until = time.monotonic() + 60
-    while not context.join(timeout=1):
-        if time.monotonic() > until:
-            for process in context.processes:
-                process.kill()
-            pytest.fail("the processes wait for each other")
+    spawn(resume, (free_port(), data, tmp_path), nprocs=2)
     assert (tmp_path / "0.txt").read_text() == (tmp_path / "1.txt").read_text()
     assert (tmp_path / "0.safetensors").exists()

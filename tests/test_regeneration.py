@@ -107,7 +107,8 @@ def test_defaults_are_one_pass_without_normalisation() -> None:
     assert sorted(crm.state_dict()) == sorted([*ends, *layers])
     maps = inputs(2, 8, 10)
     expected = crm.write(crm.layers(crm.read(torch.cat(maps, 1))))
-    assert torch.equal(crm(*maps), expected)
+    # Not equal bytes: the two differ in memory layout, and so, on some processors, in rounding.
+    torch.testing.assert_close(crm(*maps), expected)
 
 
 @pytest.mark.parametrize(("width", "groups"), [(1, 1), (6, 2), (7, 1), (12, 4), (16, 8), (24, 8)])
