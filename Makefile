@@ -93,9 +93,9 @@ benchmarks: install ## measure speed and memory as ratios; write benchmarks/resu
 	python -m benchmarks
 
 docs: install ## build the API reference from the docstrings, in build/api
-	pdoc --docformat google --output-directory build/api dejavu \
-	  $(subst /,.,$(basename $(wildcard dejavu/[a-z]*.py))) \
-	  $(addprefix dejavu.,cli redaction config data metrics reporting)
+	pdoc --docformat google --output-directory build/api dejavu $(addprefix dejavu., \
+	  cli reporting evaluation training tasks networks metrics study data config method datasets \
+	  runtime)
 
 lock: ## write requirements.txt anew from what pyproject.toml admits today
 	rm -rf build/lock && $(PYTHON) -m venv build/lock

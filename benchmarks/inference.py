@@ -12,9 +12,9 @@ from benchmarks.scale import Scale, channels_last
 from benchmarks.timing import interleave, ratio
 from benchmarks.training import BASELINE, Training, dejavu
 from dejavu import RandomBlocks, SharedAttention, SharedAttentionLoss
-from dejavu.data.rooms.classes import CLASSES
 from dejavu.data.sample import IMAGE_MEAN, IMAGE_STD
-from dejavu.models import dense_head
+from dejavu.datasets.rooms.classes import CLASSES
+from dejavu.networks.registry import dense_head
 
 CELLS = (4, 8)
 _CALLS = 5  # predictions are short: so many more of them than training steps are timed

@@ -16,8 +16,8 @@ from benchmarks.processes import Growth, MeasurementError, measure
 from benchmarks.report import describe_machine
 from benchmarks.storage import index_rows, version_rows
 from dejavu.config import Params, parse_params
-from dejavu.layout import Layout
-from dejavu.reference import DEFAULT_STUDY, render_params
+from dejavu.config.generated import DEFAULT_STUDY, render_params
+from dejavu.study.layout import Layout
 
 ROOT = Path(__file__).parents[1]
 SHAPES = {6: (1, 2, 1), 108: (2, 6, 3), 1008: (4, 12, 7), 10080: (8, 42, 10)}

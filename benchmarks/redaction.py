@@ -13,7 +13,7 @@ from benchmarks.scale import Scale, describe
 from benchmarks.timing import interleave, ratio
 from benchmarks.training import Training
 from dejavu import BlockDCT, HighPass, LowPass
-from dejavu.redaction import create_redaction
+from dejavu.method.redaction import create_redaction
 
 Array = npt.NDArray[Any]
 

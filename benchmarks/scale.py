@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dejavu.data.rooms.classes import CLASSES
 from dejavu.data.sample import IMAGE_MEAN, IMAGE_STD
-from dejavu.models import FeaturePyramid, TorchvisionNetwork
+from dejavu.datasets.rooms.classes import CLASSES
+from dejavu.networks.registry import FeaturePyramid, TorchvisionNetwork
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from benchmarks.processes import Cost, Growth, measure
-from dejavu.data.index import write_index
+from dejavu.datasets.reading.index import write_index
 
 ROOT = Path(__file__).parents[1]
 FILE_BYTES = 4096
@@ -18,7 +18,8 @@ FILE_BYTES = 4096
 
 _DVC = (sys.executable, "-m", "dvc")
 _READ = (
-    "import json, sys; from pathlib import Path; from dejavu.data.index import read_index;"
+    "import json, sys; from pathlib import Path;"
+    " from dejavu.datasets.reading.index import read_index;"
     " print(json.dumps(sum(c.nbytes for c in read_index(Path(sys.argv[1])).values())))"
 )
 

@@ -11,10 +11,10 @@ from benchmarks.report import Row, at_most, timed_row
 from benchmarks.scale import Scale, channels_last, describe
 from benchmarks.timing import interleave, ratio
 from dejavu import CyclicLoss, DejaVuLoss, RandomBlocks
-from dejavu.data.rooms.classes import CLASSES
 from dejavu.data.sample import IMAGE_MEAN, IMAGE_STD
-from dejavu.losses import RegenerationLoss
-from dejavu.memory import PeakMemory
+from dejavu.datasets.rooms.classes import CLASSES
+from dejavu.evaluation.memory import PeakMemory
+from dejavu.method.loss import RegenerationLoss
 
 BASELINE = "baseline"
 SAME = "baseline again: the noise"

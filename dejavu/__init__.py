@@ -9,42 +9,44 @@ Names are imported when first used, so that ``import dejavu`` costs nothing.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from dejavu import _aliases
+
 if TYPE_CHECKING:
-    from dejavu.attention import SharedAttention as SharedAttention
-    from dejavu.attention import SharedAttentionLoss as SharedAttentionLoss
-    from dejavu.checkpoint import load_model as load_model
-    from dejavu.cyclic import CyclicLoss as CyclicLoss
-    from dejavu.export import export_onnx as export_onnx
-    from dejavu.export import strip as strip
-    from dejavu.features import FeatureTap as FeatureTap
-    from dejavu.losses import DejaVuLoss as DejaVuLoss
-    from dejavu.redaction import BandStop as BandStop
-    from dejavu.redaction import Blank as Blank
-    from dejavu.redaction import BlockDCT as BlockDCT
-    from dejavu.redaction import Checkerboard as Checkerboard
-    from dejavu.redaction import Compose as Compose
-    from dejavu.redaction import GridSample as GridSample
-    from dejavu.redaction import HighPass as HighPass
-    from dejavu.redaction import Identity as Identity
-    from dejavu.redaction import LowPass as LowPass
-    from dejavu.redaction import RandomBlocks as RandomBlocks
-    from dejavu.redaction import RandomChoice as RandomChoice
-    from dejavu.redaction import SparsePixels as SparsePixels
-    from dejavu.redaction import create_redaction as create_redaction
-    from dejavu.regeneration import CRM as CRM
-    from dejavu.text import TextLoss as TextLoss
-    from dejavu.text import load_clip as load_clip
+    from dejavu.evaluation.export import export_onnx as export_onnx
+    from dejavu.evaluation.export import strip as strip
+    from dejavu.method.attention import SharedAttention as SharedAttention
+    from dejavu.method.attention import SharedAttentionLoss as SharedAttentionLoss
+    from dejavu.method.crm import CRM as CRM
+    from dejavu.method.cyclic import CyclicLoss as CyclicLoss
+    from dejavu.method.features import FeatureTap as FeatureTap
+    from dejavu.method.loss import DejaVuLoss as DejaVuLoss
+    from dejavu.method.redaction import BandStop as BandStop
+    from dejavu.method.redaction import Blank as Blank
+    from dejavu.method.redaction import BlockDCT as BlockDCT
+    from dejavu.method.redaction import Checkerboard as Checkerboard
+    from dejavu.method.redaction import Compose as Compose
+    from dejavu.method.redaction import GridSample as GridSample
+    from dejavu.method.redaction import HighPass as HighPass
+    from dejavu.method.redaction import Identity as Identity
+    from dejavu.method.redaction import LowPass as LowPass
+    from dejavu.method.redaction import RandomBlocks as RandomBlocks
+    from dejavu.method.redaction import RandomChoice as RandomChoice
+    from dejavu.method.redaction import SparsePixels as SparsePixels
+    from dejavu.method.redaction import create_redaction as create_redaction
+    from dejavu.method.text import TextLoss as TextLoss
+    from dejavu.method.text import load_clip as load_clip
+    from dejavu.training.checkpoint import load_model as load_model
 
 _MODULES = {
-    "dejavu.attention": ("SharedAttention", "SharedAttentionLoss"),
-    "dejavu.checkpoint": ("load_model",),
-    "dejavu.cyclic": ("CyclicLoss",),
-    "dejavu.export": ("export_onnx", "strip"),
-    "dejavu.features": ("FeatureTap",),
-    "dejavu.losses": ("DejaVuLoss",),
-    "dejavu.regeneration": ("CRM",),
-    "dejavu.text": ("TextLoss", "load_clip"),
-    "dejavu.redaction": (
+    "dejavu.method.attention": ("SharedAttention", "SharedAttentionLoss"),
+    "dejavu.training.checkpoint": ("load_model",),
+    "dejavu.method.cyclic": ("CyclicLoss",),
+    "dejavu.evaluation.export": ("export_onnx", "strip"),
+    "dejavu.method.features": ("FeatureTap",),
+    "dejavu.method.loss": ("DejaVuLoss",),
+    "dejavu.method.crm": ("CRM",),
+    "dejavu.method.text": ("TextLoss", "load_clip"),
+    "dejavu.method.redaction": (
         "BandStop",
         "Blank",
         "BlockDCT",
@@ -64,6 +66,8 @@ _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = sorted(_HOMES)
 __version__ = "0.1.0"
+
+_aliases.install()
 
 
 def __getattr__(name: str) -> Any:

@@ -18,9 +18,9 @@ from tempfile import TemporaryDirectory
 from pydantic import ValidationError
 
 from dejavu.config import Params
-from dejavu.errors import OUT_OF_MEMORY, DejaVuError, ParamsError, is_out_of_memory
-from dejavu.identity import Run
-from dejavu.launch import end_with_the_parent
+from dejavu.runtime.errors import OUT_OF_MEMORY, DejaVuError, ParamsError, is_out_of_memory
+from dejavu.runtime.launch import end_with_the_parent
+from dejavu.study.run import Run
 
 _STEPS = 3
 """Steps of a trial: from the second on, there is the optimiser's state beside the gradients."""
@@ -142,7 +142,7 @@ def _trial(run: Run, data: Path, text_pair: Path, index: int, parent: int) -> No
     try:
         import torch
 
-        from dejavu.training import train
+        from dejavu.training.loop import train
 
         if torch.cuda.is_available():
             torch.cuda.set_device(index)
@@ -162,7 +162,7 @@ def _memory() -> tuple[str, int]:
     """Name the device that trains, and its memory in bytes."""
     import torch
 
-    from dejavu.checkpoint import best_device
+    from dejavu.training.checkpoint import best_device
 
     if best_device().type == "cuda":
         properties = torch.cuda.get_device_properties(torch.cuda.current_device())

@@ -6,7 +6,7 @@ SegFormer's logits come at a quarter of the image's size; the loss brings them u
 import torch
 
 from dejavu import DejaVuLoss, RandomBlocks
-from dejavu.torchvision_import import import_torchvision
+from dejavu.runtime.torchvision_import import import_torchvision
 
 CLASSES = 7
 

@@ -3,7 +3,7 @@
 import torch
 
 from dejavu import DejaVuLoss, RandomBlocks
-from dejavu.torchvision_import import import_torchvision
+from dejavu.runtime.torchvision_import import import_torchvision
 
 import_torchvision()  # lightning imports it
 from lightning import LightningModule, Trainer  # noqa: E402

@@ -3,7 +3,7 @@
 import torch
 
 from dejavu import DejaVuLoss, HighPass
-from dejavu.torchvision_import import import_torchvision
+from dejavu.runtime.torchvision_import import import_torchvision
 
 FARTHEST = 10.0  # metres
 

@@ -4,7 +4,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from dejavu import DejaVuLoss, RandomBlocks
-from dejavu.torchvision_import import import_torchvision
+from dejavu.runtime.torchvision_import import import_torchvision
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 CLASSES = 19

@@ -12,7 +12,7 @@ from benchmarks.redaction import LOOPS, SETTINGS
 from benchmarks.report import Row, at_least, at_most
 from benchmarks.timing import interleave, ratio
 from benchmarks.training import SAME
-from dejavu.redaction import REDACTIONS
+from dejavu.method.redaction import REDACTIONS
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import pytest
 
 import dejavu
 from dejavu.config import DejaVuParams, load_params
-from dejavu.distances import TERMS
-from dejavu.redaction import REDACTIONS
+from dejavu.method.distances import TERMS
+from dejavu.method.redaction import REDACTIONS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dejavu import DejaVuLoss
-from dejavu.torchvision_import import import_torchvision
+from dejavu.runtime.torchvision_import import import_torchvision
 
 FOLDER = Path(__file__).parents[1] / "examples"
 EXAMPLES = sorted(path.stem for path in FOLDER.glob("*.py"))

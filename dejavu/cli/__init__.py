@@ -24,11 +24,11 @@ from dejavu.cli.options import (
     progress_bar,
 )
 from dejavu.cli.provenance import recorded, why
-from dejavu.errors import DejaVuError, ParamsError
+from dejavu.runtime.errors import DejaVuError, ParamsError
 
 if TYPE_CHECKING:
-    from dejavu.identity import Run
-    from dejavu.layout import Layout
+    from dejavu.study.layout import Layout
+    from dejavu.study.run import Run
 
 app = typer.Typer(
     help="DejaVu: conditional regenerative learning for dense prediction.",
@@ -67,7 +67,7 @@ def main() -> None:
 @app.callback()
 def _root(root: RootOption = None) -> None:
     """Take the folder of the study's data set, before the verb."""
-    from dejavu.data.roots import use_root
+    from dejavu.datasets.reading.roots import use_root
 
     use_root(root)
 
@@ -78,8 +78,8 @@ def rooms(
     sheet: Annotated[bool, typer.Option(help="Also draw 48 scenes of the training pool.")] = False,
 ) -> None:
     """Render the study's procedural rooms: one array file per split, and a manifest."""
-    from dejavu.data.rooms import prepare_rooms
-    from dejavu.data.rooms.scenes import RoomsSpec
+    from dejavu.datasets.rooms import prepare_rooms
+    from dejavu.datasets.rooms.scenes import RoomsSpec
 
     layout = _layout(params)
     if layout.params.data.rooms is None:
@@ -90,8 +90,8 @@ def rooms(
         prepare_rooms(RoomsSpec(**settings), counts, layout.data, step)
     typer.echo(f"prepared {counts} scenes in {layout.data}")
     if sheet:
-        from dejavu.data.rooms.sheet import contact_sheet
         from dejavu.reporting.figures import save
+        from dejavu.reporting.rooms_sheet import contact_sheet
 
         save(contact_sheet(layout.data, 48), layout.data / "sheet.png")
         typer.echo(f"drew {layout.data / 'sheet.png'}")
@@ -107,9 +107,9 @@ def train(
     expect: ExpectOption = None,
 ) -> None:
     """Train one run, or resume it, or find it finished."""
-    from dejavu.launch import is_first
-    from dejavu.layout import STORE
-    from dejavu.training import train as train_run
+    from dejavu.runtime.launch import is_first
+    from dejavu.study.layout import STORE
+    from dejavu.training.loop import train as train_run
 
     layout, run = _run(params, task, network, method, seed, expect)
     path = layout.checkpoint(run)
@@ -138,7 +138,7 @@ def evaluate(
     expect: ExpectOption = None,
 ) -> None:
     """Score one trained run by the study's protocol."""
-    from dejavu.evaluation import evaluate as evaluate_run
+    from dejavu.evaluation.score import evaluate as evaluate_run
 
     layout, run = _run(params, task, network, method, seed, expect)
     with recorded("evaluate", layout, run):
@@ -148,7 +148,7 @@ def evaluate(
 @app.command(cls=Computing)
 def gap(task: TaskOption, params: ParamsOption = DEFAULT) -> None:
     """Measure the oracle gap of the study's redactions for one task, on val."""
-    from dejavu.gap import measure_gaps
+    from dejavu.evaluation.gap import measure_gaps
 
     layout = _layout(params)
     _known_task(layout, task)
@@ -164,8 +164,8 @@ def gap(task: TaskOption, params: ParamsOption = DEFAULT) -> None:
 @app.command(cls=Computing)
 def probes(task: TaskOption, params: ParamsOption = DEFAULT) -> None:
     """Measure on val what the trained regenerations need: zeros, predictions or the truth."""
-    from dejavu.layout import STORE
-    from dejavu.probes import measure_probes
+    from dejavu.evaluation.probes import measure_probes
+    from dejavu.study.layout import STORE
 
     layout = _layout(params)
     _known_task(layout, task)
@@ -180,10 +180,10 @@ def probes(task: TaskOption, params: ParamsOption = DEFAULT) -> None:
 @app.command()
 def text_pair(params: ParamsOption = DEFAULT) -> None:
     """Train the small image-text pair that stands in for CLIP, on the captions of the rooms."""
-    from dejavu.files import locked
-    from dejavu.identity import text_pair_hash
-    from dejavu.layout import STORE
-    from dejavu.text_pair import train_text_pair
+    from dejavu.runtime.files import locked
+    from dejavu.study.layout import STORE
+    from dejavu.study.run import text_pair_hash
+    from dejavu.training.text_pair import train_text_pair
 
     layout = _layout(params)
     files = layout.text_pair, layout.text_pair_metrics
@@ -197,7 +197,7 @@ def text_pair(params: ParamsOption = DEFAULT) -> None:
 @app.command(cls=Timing)
 def cost(task: TaskOption, params: ParamsOption = DEFAULT) -> None:
     """Measure what each method costs in training, beside the reference method."""
-    from dejavu.cost import measure_costs
+    from dejavu.evaluation.cost import measure_costs
 
     layout = _layout(params)
     _known_task(layout, task)
@@ -213,7 +213,7 @@ def cost(task: TaskOption, params: ParamsOption = DEFAULT) -> None:
 @app.command()
 def tables(params: ParamsOption = DEFAULT) -> None:
     """Write the study's tables; print the main one."""
-    from dejavu.results import write_tables
+    from dejavu.reporting.study import write_tables
 
     layout = _layout(params)
     with recorded("tables", layout):
@@ -225,8 +225,8 @@ def tables(params: ParamsOption = DEFAULT) -> None:
 @app.command()
 def readme(params: ParamsOption = DEFAULT) -> None:
     """Put the study's answer and main table into README.md."""
-    from dejavu.files import write_text
-    from dejavu.results import render_readme
+    from dejavu.reporting.study import render_readme
+    from dejavu.runtime.files import write_text
 
     path = Path("README.md")
     write_text(path, render_readme(path.read_text(encoding="utf-8"), _layout(params)))
@@ -236,7 +236,7 @@ def readme(params: ParamsOption = DEFAULT) -> None:
 @app.command()
 def figures(params: ParamsOption = DEFAULT) -> None:
     """Draw the study's figures."""
-    from dejavu.results import draw_figures
+    from dejavu.reporting.study import draw_figures
 
     layout = _layout(params)
     with recorded("figures", layout):
@@ -247,7 +247,7 @@ def figures(params: ParamsOption = DEFAULT) -> None:
 @app.command()
 def report(params: ParamsOption = DEFAULT) -> None:
     """Write the study's report: one page that needs nothing else."""
-    from dejavu.results import write_study_report
+    from dejavu.reporting.study import write_study_report
 
     layout = _layout(params)
     with recorded("report", layout):
@@ -263,7 +263,7 @@ def gallery(
     ] = 500,
 ) -> None:
     """Draw every redaction, its spectrum and its regeneration, on photographs and on rooms."""
-    from dejavu.gallery import draw_gallery
+    from dejavu.reporting.gallery import draw_gallery
 
     with progress_bar("gallery") as step:
         drawn = draw_gallery(output, steps, step)
@@ -278,7 +278,7 @@ def predict(
     output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("predictions"),
 ) -> None:
     """Predict for images of one's own: an array (.npy) and a picture (.png) each."""
-    from dejavu.prediction import predict_image
+    from dejavu.evaluation.predict import predict_image
 
     for image in images:
         array, picture = predict_image(checkpoint, image, output)
@@ -295,7 +295,7 @@ def save_run(
     seed: SeedOption = 0,
 ) -> None:
     """Save a run's predictions for the evaluated split, as the data set's own tools read them."""
-    from dejavu.saved import save_predictions
+    from dejavu.evaluation.predictions import save_predictions
 
     layout, run = _run(params, task, network, method, seed, None)
     with progress_bar("predicting") as step:
@@ -314,7 +314,7 @@ def score(
     seed: SeedOption = 0,
 ) -> None:
     """Score saved predictions by the study's protocol."""
-    from dejavu.saved import score_predictions
+    from dejavu.evaluation.predictions import score_predictions
 
     layout, run = _run(params, task, network, method, seed, None)
     _show(score_predictions(layout, run, predictions, output))
@@ -326,7 +326,7 @@ def strip_checkpoint(
     output: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
 ) -> None:
     """Write a trained run's network alone, without the regeneration module."""
-    from dejavu.export import strip
+    from dejavu.evaluation.export import strip
 
     strip(checkpoint, output)
     typer.echo(f"wrote {output}")
@@ -340,7 +340,7 @@ def onnx(
     width: Annotated[int, typer.Option(help="Image width in pixels.")] = 64,
 ) -> None:
     """Export a trained run's network to ONNX, for any batch size."""
-    from dejavu.export import export_onnx
+    from dejavu.evaluation.export import export_onnx
 
     export_onnx(checkpoint, output, height, width)
     typer.echo(f"wrote {output}")
@@ -354,8 +354,8 @@ def show_params(
     ] = False,
 ) -> None:
     """Check a params file and print its runs with their hashes."""
-    from dejavu.files import write_text
-    from dejavu.reference import generated_files
+    from dejavu.config.generated import generated_files
+    from dejavu.runtime.files import write_text
 
     for path, text in generated_files().items() if write else ():
         write_text(path, text)
@@ -366,7 +366,7 @@ def show_params(
 
 def _layout(path: Path) -> "Layout":
     from dejavu.config import load_params
-    from dejavu.layout import Layout
+    from dejavu.study.layout import Layout
 
     return Layout(load_params(path))
 
@@ -374,7 +374,7 @@ def _layout(path: Path) -> "Layout":
 def _run(
     path: Path, task: str, network: str, method: str, seed: int, expect: str | None
 ) -> tuple["Layout", "Run"]:
-    from dejavu.identity import Run
+    from dejavu.study.run import Run
 
     layout = _layout(path)
     run = Run(layout.params, task, network, method, seed)

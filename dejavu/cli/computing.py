@@ -6,15 +6,15 @@ from typing import Any
 
 from typer.core import TyperCommand
 
-from dejavu.devices import leased_devices
-from dejavu.errors import (
+from dejavu.runtime.devices import leased_devices
+from dejavu.runtime.errors import (
     OUT_OF_MEMORY,
     DejaVuError,
     ParamsError,
     is_out_of_memory,
     what_was_said,
 )
-from dejavu.launch import end_with_the_launcher, is_launched, launch, lost_another
+from dejavu.runtime.launch import end_with_the_launcher, is_launched, launch, lost_another
 
 _BATCHES = {"evaluate": ["evaluation"], "cost": ["train"]}
 """Sections of the params whose batches a verb computes on; the other verbs have both."""
@@ -63,9 +63,9 @@ class Training(TyperCommand):
         if is_launched():
             return self._train_with_others(ctx)
         from dejavu.config import load_params
-        from dejavu.identity import Run
-        from dejavu.layout import Layout
         from dejavu.memory_advice import smaller_batch
+        from dejavu.study.layout import Layout
+        from dejavu.study.run import Run
 
         given = ctx.params
         layout = Layout(load_params(given["params"]))

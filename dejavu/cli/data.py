@@ -8,7 +8,7 @@ import typer
 
 from dejavu.cli.options import DEFAULT, ParamsOption, RootOption, progress_bar
 from dejavu.cli.provenance import recorded
-from dejavu.errors import DataError, ParamsError
+from dejavu.runtime.errors import DataError, ParamsError
 
 if TYPE_CHECKING:
     from dejavu.config import DataParams
@@ -43,8 +43,8 @@ def check(
     """Decode every image of a data set once; say what is there, or what is wrong and its fix."""
     from dejavu.config import load_params
     from dejavu.data.check import check_dataset
-    from dejavu.data.roots import data_root
-    from dejavu.layout import Layout
+    from dejavu.datasets.reading.roots import data_root
+    from dejavu.study.layout import Layout
 
     study = load_params(params) if params else None
     data = study.data if study else _data_params(name, variant)
@@ -70,9 +70,9 @@ def check(
 @app.command()
 def download(name: NameArgument, root: RootOption = None) -> None:
     """Fetch a data set that needs no registration: resumed if interrupted, and verified."""
-    from dejavu.data.fetching import obtain
-    from dejavu.data.roots import data_root
-    from dejavu.data.sets import dataset_class
+    from dejavu.datasets.fetching.http import obtain
+    from dejavu.datasets.reading.registry import dataset_class
+    from dejavu.datasets.reading.roots import data_root
 
     _data_params(name, None)
     kind, folder = dataset_class(name), root or data_root(name)
@@ -96,8 +96,8 @@ def cache(
     from dejavu.config import load_params
     from dejavu.data.indexed import IndexedSplit
     from dejavu.data.opening import open_split
-    from dejavu.data.roots import use_root
-    from dejavu.layout import Layout
+    from dejavu.datasets.reading.roots import use_root
+    from dejavu.study.layout import Layout
 
     layout = Layout(load_params(params))
     if layout.params.data.is_rooms:

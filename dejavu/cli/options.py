@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from dejavu.progress import Progress
+    from dejavu.runtime.progress import Progress
 
 ParamsOption = Annotated[
     Path, typer.Option("--params", help="The study: a complete params file.", metavar="FILE")
@@ -37,7 +37,7 @@ def progress_bar(title: str) -> Iterator["Progress"]:
     from rich.console import Console
     from rich.progress import Progress as Bar
 
-    from dejavu.launch import is_first
+    from dejavu.runtime.launch import is_first
 
     console = Console(stderr=True)
     shown = console.is_terminal and is_first()

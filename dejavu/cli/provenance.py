@@ -12,10 +12,10 @@ import typer
 if TYPE_CHECKING:
     from rich.tree import Tree
 
-    from dejavu.identity import Run
-    from dejavu.layout import Layout
-    from dejavu.provenance import Execution, Record, Recording
-    from dejavu.why import Cell, Source
+    from dejavu.study.layout import Layout
+    from dejavu.study.record import Execution, Record, Recording
+    from dejavu.study.run import Run
+    from dejavu.study.trace import Cell, Source
 
 _SHOWN = 12
 """Characters of a checksum that a person reads."""
@@ -30,8 +30,8 @@ def recorded(verb: str, layout: "Layout", *of: "Run | str") -> AbstractContextMa
         DataError: it reads an image-text pair that is not that of the params and the code of now.
             Nothing else would notice: the pair's own file does not say what trained it.
     """
-    from dejavu import provenance
-    from dejavu.jobs import JOBS
+    from dejavu.study import record as provenance
+    from dejavu.study.jobs import JOBS
 
     job = JOBS[verb](layout, *of)
     if layout.text_pair in job.inputs:
@@ -57,8 +57,8 @@ def why(
     from rich.console import Console
 
     from dejavu.config import load_params
-    from dejavu.layout import Layout
-    from dejavu.why import explain, study_of
+    from dejavu.study.layout import Layout
+    from dejavu.study.trace import explain, study_of
 
     path = Path(os.path.relpath(result))
     layout = Layout(load_params(params or Path("params", f"{study_of(path)}.yaml")))

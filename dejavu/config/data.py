@@ -6,8 +6,8 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from dejavu.config.base import Count, Label, Section
-from dejavu.data.raw import Variant
-from dejavu.data.sets import dataset_class, dataset_names
+from dejavu.datasets.reading.raw import Variant
+from dejavu.datasets.reading.registry import dataset_class, dataset_names
 
 ROOMS = "rooms"
 """The one data set that is made, not read."""
@@ -40,7 +40,7 @@ class DataParams(Section):
     what is in it is known by its checksums (docs/raw-data.md).
     """
 
-    name: Label = Field(ROOMS, description="data set: rooms, or a module of dejavu/data/sets")
+    name: Label = Field(ROOMS, description="data set: rooms, or a module of dejavu/datasets")
     variant: str | None = Field(
         None, description="which of its lists and ground truths; null: its first (not for rooms)"
     )

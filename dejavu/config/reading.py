@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from dejavu.config.base import Section
 from dejavu.config.data import DataParams
 from dejavu.config.study import Params
-from dejavu.errors import ParamsError
+from dejavu.runtime.errors import ParamsError
 
 Kind = TypeVar("Kind", bound=Section)
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from dejavu.data.raw import Array
-from dejavu.errors import DataError
-from dejavu.files import whole_file, write_text
-from dejavu.progress import Progress, silent
+from dejavu.datasets.reading.raw import Array
+from dejavu.runtime.errors import DataError
+from dejavu.runtime.files import whole_file, write_text
+from dejavu.runtime.progress import Progress, silent
 
 _LAYOUT: dict[str, tuple[np.dtype[Any], int]] = {
     "image": (np.dtype("u1"), 3),

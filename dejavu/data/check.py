@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 
 from dejavu.config import Params
-from dejavu.data.conventions import ROLES
-from dejavu.data.index import shared_file, write_index
-from dejavu.data.inspecting import Found, inspect
-from dejavu.data.manifest import MANIFEST, VERSION, Manifest, SplitRecord, file_sha256
-from dejavu.data.raw import Entry, RawDataset, hold_out
-from dejavu.data.sets import dataset_class
-from dejavu.errors import DataError, ParamsError
-from dejavu.files import whole_file
-from dejavu.progress import Progress, silent
+from dejavu.datasets.reading.conventions import ROLES
+from dejavu.datasets.reading.index import shared_file, write_index
+from dejavu.datasets.reading.inspecting import Found, inspect
+from dejavu.datasets.reading.manifest import MANIFEST, VERSION, Manifest, SplitRecord, file_sha256
+from dejavu.datasets.reading.raw import Entry, RawDataset, hold_out
+from dejavu.datasets.reading.registry import dataset_class
+from dejavu.runtime.errors import DataError, ParamsError
+from dejavu.runtime.files import whole_file
+from dejavu.runtime.progress import Progress, silent
 
 _SHOWN = 10
 """How many problems, or names, a message lists."""
@@ -102,7 +102,7 @@ def check_dataset(
     """Decode a data set once, and divide its training images into train and val.
 
     Args:
-        name: one of `dejavu.data.sets.dataset_names`.
+        name: one of `dejavu.datasets.reading.registry.dataset_names`.
         variant: one of its variants.
         root: its folder.
         tasks: whose ground truth is needed.

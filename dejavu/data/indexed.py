@@ -8,19 +8,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dejavu.data.augment import KINDS
+from dejavu.data.augmentation import KINDS
 from dejavu.data.cache import DecodedCache, cache_bytes, require_space, write_cache
-from dejavu.data.conventions import ROLES
-from dejavu.data.index import pixel_digest, read_index, shared_file
-from dejavu.data.manifest import MEND
-from dejavu.data.raw import Array, Entry, RawDataset
-from dejavu.data.roots import data_root
 from dejavu.data.sample import Example
-from dejavu.data.sets import dataset_class
 from dejavu.data.split import Size, Split
-from dejavu.errors import DataError
-from dejavu.identity import code_hash
-from dejavu.progress import Progress, silent
+from dejavu.datasets.reading.conventions import ROLES
+from dejavu.datasets.reading.index import pixel_digest, read_index, shared_file
+from dejavu.datasets.reading.manifest import MEND
+from dejavu.datasets.reading.raw import Array, Entry, RawDataset
+from dejavu.datasets.reading.registry import dataset_class
+from dejavu.datasets.reading.roots import data_root
+from dejavu.runtime.errors import DataError
+from dejavu.runtime.progress import Progress, silent
+from dejavu.study.run import code_hash
 
 
 class IndexedSplit(Split):
@@ -147,7 +147,7 @@ class IndexedSplit(Split):
 
     def _cache_key(self) -> str:
         """The images of the index, as the present code decodes them and computes from them."""
-        return f"{self.record.sha256}-{code_hash(f'data.sets.{self.manifest.name}')}"
+        return f"{self.record.sha256}-{code_hash(f'datasets.{self.manifest.name}')}"
 
     def _sizes(self) -> Array:
         return np.stack([self._columns["height"], self._columns["width"]], axis=1)

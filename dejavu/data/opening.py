@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dejavu.config import DataParams
-from dejavu.data.manifest import MEND, read_manifest
 from dejavu.data.split import Split
 from dejavu.data.store import PreparedSplit
-from dejavu.errors import DataError
+from dejavu.datasets.reading.manifest import MEND, read_manifest
+from dejavu.runtime.errors import DataError
 
 
 def open_split(directory: Path, data: DataParams, split: str, tasks: Sequence[str]) -> Split:

@@ -7,8 +7,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from dejavu.data.conventions import IGNORE_INDEX as IGNORE_INDEX
-from dejavu.errors import DataError
+from dejavu.datasets.reading.conventions import IGNORE_INDEX as IGNORE_INDEX
+from dejavu.runtime.errors import DataError
 
 Example = dict[str, Tensor]
 """One image at its own size: an "image" (`tv_tensors.Image`, 3 x H x W uint8 RGB) and any of

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from dejavu.data.manifest import MEND, Manifest, SplitRecord, file_sha256, read_manifest
 from dejavu.data.sample import Example, Sample, collate
-from dejavu.errors import DataError
+from dejavu.datasets.reading.manifest import MEND, Manifest, SplitRecord, file_sha256, read_manifest
+from dejavu.runtime.errors import DataError
 
 Size = tuple[int, int]
 
@@ -68,7 +68,9 @@ class Split(ABC):
         self._check(positions)
         examples = [self.example(index) for index in positions]
         if crop:
-            from dejavu.data.augment import centre_crop  # imports torchvision, which takes a second
+            from dejavu.data.augmentation import (
+                centre_crop,  # imports torchvision, which takes a second
+            )
 
             examples = [centre_crop(one, *crop) for one in examples]
         return collate(examples)

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dejavu.data.manifest import MEND, record_dtype
 from dejavu.data.sample import Example, Sample, normalise
 from dejavu.data.split import Size, Split
-from dejavu.errors import DataError
+from dejavu.datasets.reading.manifest import MEND, record_dtype
+from dejavu.runtime.errors import DataError
 
 Records = np.ndarray[tuple[int, ...], np.dtype[np.void]]
 """N stored scenes; see `record_dtype`."""
@@ -51,7 +51,7 @@ class PreparedSplit(Split):
         return self._size
 
     def example(self, index: int) -> Example:  # noqa: D102
-        from dejavu.data.augment import KINDS  # imports torchvision, which takes a second
+        from dejavu.data.augmentation import KINDS  # imports torchvision, which takes a second
 
         parts = zip(KINDS.items(), self._read([index]), strict=True)
         return {role: kind(part[0]) for (role, kind), part in parts}

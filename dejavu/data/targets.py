@@ -21,9 +21,9 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from dejavu.data.conventions import IGNORE_INDEX
 from dejavu.data.sample import mirror_normals
-from dejavu.torchvision_import import import_torchvision
+from dejavu.datasets.reading.conventions import IGNORE_INDEX
+from dejavu.runtime.torchvision_import import import_torchvision
 
 import_torchvision()  # before the imports below, which fail beside some builds of torch
 

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dejavu.data.sample import IGNORE_INDEX
-from dejavu.edges import distance_to, label_changes, same_label_within
 from dejavu.metrics.base import Metric, MetricSpec, check_classes, check_labels, mean_where
+from dejavu.metrics.edges import distance_to, label_changes, same_label_within
 from dejavu.metrics.segmentation import confusion, count_labels, iou_of
 
 

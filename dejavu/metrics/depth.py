@@ -7,8 +7,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from dejavu.edges import check_width, depth_edges, distance_to
 from dejavu.metrics.base import Metric, MetricSpec, check_maps
+from dejavu.metrics.edges import check_width, depth_edges, distance_to
 
 Crop = Literal["none", "eigen", "garg"]
 Alignment = Literal["none", "median"]

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dejavu.edges import check_width, distance_to, normal_edges
 from dejavu.metrics.base import Metric, MetricSpec, check_maps
+from dejavu.metrics.edges import check_width, distance_to, normal_edges
 
 _BINS_PER_DEGREE = 100
 _BINS = 180 * _BINS_PER_DEGREE

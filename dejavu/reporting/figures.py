@@ -14,7 +14,6 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from dejavu.files import whole_file
 from dejavu.reporting.sources import Measured, Runs, Spec
 from dejavu.reporting.style import (
     BETTER,
@@ -28,6 +27,7 @@ from dejavu.reporting.style import (
 )
 from dejavu.reporting.tables import Design, Pairs, paired_values, records
 from dejavu.reporting.wording import metric_label
+from dejavu.runtime.files import whole_file
 
 DPI = 150
 """Pixels per inch of a saved figure."""

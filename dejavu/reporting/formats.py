@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dejavu.files import write_text
+from dejavu.runtime.files import write_text
 
 _TEX = {
     "\\": r"\textbackslash{}",

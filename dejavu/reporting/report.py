@@ -7,8 +7,6 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from dejavu.errors import DejaVuError
-from dejavu.files import write_text
 from dejavu.reporting.readable import (
     protocol_lines,
     readable_all_metrics,
@@ -27,6 +25,8 @@ from dejavu.reporting.wording import (
     probe_sentences,
     verdicts,
 )
+from dejavu.runtime.errors import DejaVuError
+from dejavu.runtime.files import write_text
 
 FIGURES = ("paired_differences", "training_curves", "gap")
 """Figures that every report shows, by the name of their file."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from dejavu.errors import DejaVuError
+from dejavu.runtime.errors import DejaVuError
 
 RUN_COLUMNS = [
     *("study", "dataset", "task", "network", "method", "seed", "split"),

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dejavu.errors import DejaVuError
 from dejavu.reporting.sources import Runs, Spec, TaskProtocol
 from dejavu.reporting.statistics import PairedDifference, paired_difference
+from dejavu.runtime.errors import DejaVuError
 
 TABLE_COLUMNS = [
     *("task", "network", "method", "metric", "unit", "higher_is_better"),

@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from dejavu.data.conventions import ROLES
-from dejavu.errors import DataError
-from tests.conftest import ON_DISK, Downloads
+from dejavu.datasets.reading.conventions import ROLES
+from dejavu.runtime.errors import DataError
 from tests.data.test_indexed import QUICK, SPLITS, opened, truth
+from tests.support.studies import ON_DISK, Downloads
 
 
 @pytest.mark.parametrize("name", ON_DISK)

@@ -18,13 +18,13 @@ from PIL import Image
 
 from dejavu.config import Params
 from dejavu.data.check import Checked, check_dataset
-from dejavu.data.conventions import ROLES
-from dejavu.data.index import read_index
-from dejavu.data.manifest import read_manifest
-from dejavu.data.raw import Entry, hold_out
-from dejavu.data.sets import dataset_class
-from dejavu.errors import DataError, ParamsError
-from tests.conftest import ON_DISK, TINY, Downloads, disk_params
+from dejavu.datasets.reading.conventions import ROLES
+from dejavu.datasets.reading.index import read_index
+from dejavu.datasets.reading.manifest import read_manifest
+from dejavu.datasets.reading.raw import Entry, hold_out
+from dejavu.datasets.reading.registry import dataset_class
+from dejavu.runtime.errors import DataError, ParamsError
+from tests.support.studies import ON_DISK, TINY, Downloads, disk_params
 
 MAT = "nyu_depth_v2_labeled.mat"
 

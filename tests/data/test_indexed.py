@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from dejavu.data.augment import KINDS
-from dejavu.data.conventions import IGNORE_INDEX, ROLES
+from dejavu.data.augmentation import KINDS
 from dejavu.data.indexed import IndexedSplit
 from dejavu.data.opening import open_split
-from dejavu.data.raw import Array, Entry, RawDataset
-from dejavu.data.roots import data_root, use_root
 from dejavu.data.sample import denormalise
-from dejavu.data.sets import dataset_class
-from dejavu.errors import DataError
-from tests.conftest import ON_DISK, Downloads, disk_params, tiny_params
+from dejavu.datasets.reading.conventions import IGNORE_INDEX, ROLES
+from dejavu.datasets.reading.raw import Array, Entry, RawDataset
+from dejavu.datasets.reading.registry import dataset_class
+from dejavu.datasets.reading.roots import data_root, use_root
+from dejavu.runtime.errors import DataError
+from tests.support.studies import ON_DISK, Downloads, disk_params, tiny_params
 
 SPLITS = ("train", "val", "test")
 QUICK = {name: disk_params(name).tasks[:2] for name in ON_DISK}

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from dejavu.data.manifest import read_manifest, record_dtype
-from dejavu.data.rooms import prepare_rooms, render_scene
-from dejavu.data.rooms.classes import CLASSES, PALETTE
-from dejavu.data.rooms.scenes import RoomsSpec
-from dejavu.data.rooms.sheet import contact_sheet
 from dejavu.data.sample import denormalise
 from dejavu.data.store import PreparedSplit
-from dejavu.errors import DataError
+from dejavu.datasets.reading.manifest import read_manifest, record_dtype
+from dejavu.datasets.rooms import prepare_rooms, render_scene
+from dejavu.datasets.rooms.classes import CLASSES, PALETTE
+from dejavu.datasets.rooms.scenes import RoomsSpec
+from dejavu.reporting.rooms_sheet import contact_sheet
+from dejavu.runtime.errors import DataError
 
 SPEC = RoomsSpec(height=20, width=28)
 COUNTS = {"train": 5, "val": 2, "test": 3}

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dejavu.data.conventions import IGNORE_INDEX
-from dejavu.data.rooms import render_scene
-from dejavu.data.rooms.scenes import RoomsSpec
 from dejavu.data.sample import Sample
 from dejavu.data.targets import DenseTarget, DepthMap, LabelMap, NormalMap
-from dejavu.torchvision_import import import_torchvision
+from dejavu.datasets.reading.conventions import IGNORE_INDEX
+from dejavu.datasets.rooms import render_scene
+from dejavu.datasets.rooms.scenes import RoomsSpec
+from dejavu.runtime.torchvision_import import import_torchvision
 
 import_torchvision()
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from dejavu.torchvision_import import import_torchvision
+from dejavu.runtime.torchvision_import import import_torchvision
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from dejavu.errors import DejaVuError
 from dejavu.reporting.report import FIGURES, Content, write_report
 from dejavu.reporting.sources import collect_costs, collect_gaps, collect_probes, collect_runs
 from dejavu.reporting.tables import Design
+from dejavu.runtime.errors import DejaVuError
 
 VOID = {"meta", "img", "br"}
 

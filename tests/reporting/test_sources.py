@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dejavu.errors import DejaVuError
 from dejavu.reporting.sources import (
     PROBE_COLUMNS,
     collect_costs,
@@ -14,6 +13,7 @@ from dejavu.reporting.sources import (
     collect_probes,
     collect_runs,
 )
+from dejavu.runtime.errors import DejaVuError
 from tests.reporting.conftest import VALUES, Write
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dejavu.errors import DejaVuError
 from dejavu.reporting.sources import collect_runs
 from dejavu.reporting.tables import (
     Design,
@@ -14,6 +13,7 @@ from dejavu.reporting.tables import (
     records,
     summarise,
 )
+from dejavu.runtime.errors import DejaVuError
 from tests.reporting.conftest import VALUES, Write
 
 

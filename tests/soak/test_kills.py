@@ -24,7 +24,7 @@ from tempfile import TemporaryFile
 
 import pytest
 
-from tests.conftest import TINY
+from tests.support.studies import TINY
 from tests.workflow.conftest import ENVIRONMENT, clone, run, write_study
 
 pytestmark = pytest.mark.soak

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dejavu.reference import render_params
-from tests.conftest import tiny_params
+from dejavu.config.generated import render_params
+from tests.support.studies import tiny_params
 
 ROOT = Path(__file__).parents[2]
 # Tools are those of the environment that runs the tests, and git needs an author.

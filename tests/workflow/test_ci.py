@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from dejavu.config import load_params
-from tests.conftest import tiny_params
+from tests.support.studies import tiny_params
 from tests.workflow.conftest import ENVIRONMENT, ROOT, run
 
 FOLDER = Path(".github/workflows")

@@ -95,7 +95,12 @@ def test_dvc_repro_of_a_pulled_clone_runs_no_stage(pulled: Path) -> None:
     [
         ("params/default.yaml", "cutoff: 0.2", "cutoff: 0.3", 3 * 2),
         ("params/default.yaml", "seeds: [0, 1]", "seeds: [0, 1, 2]", 3 * 3),
-        ("dejavu/optimisation.py", "\nimport math\n", "\nimport math\n\nCHANGED = 1\n", RUNS),
+        (
+            "dejavu/training/optimisation.py",
+            "\nimport math\n",
+            "\nimport math\n\nCHANGED = 1\n",
+            RUNS,
+        ),
     ],
     ids=["a method's setting", "a seed", "code"],
 )
@@ -108,8 +113,8 @@ def test_a_change_trains_what_depends_on_it(
 
 
 def test_a_comment_a_docstring_and_the_reporting_train_nothing(pulled: Path, planned: Plan) -> None:
-    replace(pulled / "dejavu/training.py", '"""', '"""Said otherwise: ')
-    replace(pulled / "dejavu/losses.py", "\nimport torch\n", "\nimport torch  # a comment\n")
+    replace(pulled / "dejavu/training/loop.py", '"""', '"""Said otherwise: ')
+    replace(pulled / "dejavu/method/loss.py", "\nimport torch\n", "\nimport torch  # a comment\n")
     assert planned(pulled) == {}
     replace(pulled / "dejavu/reporting/tables.py", "\nimport ", "\nCHANGED = 1\nimport ")
     assert set(planned(pulled)) == {"tables", "figures", "write_report", "all", "total"}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import TINY
+from tests.support.studies import TINY
 from tests.workflow.conftest import ENVIRONMENT, clone, run, write_study
 
 pytestmark = pytest.mark.pipeline

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dejavu.reference import render_params
-from tests.conftest import TINY, tiny_params
+from dejavu.config.generated import render_params
+from tests.support.studies import TINY, tiny_params
 
 pytestmark = pytest.mark.pipeline
 BATCH = 4
@@ -58,7 +58,7 @@ def write_study(folder: Path, batch_size: int, processes: int = 1) -> None:
 
 def advice(folder: Path, batch_size: int, processes: int = 1) -> tuple[int, int]:
     """Train without enough memory; return the batch size that is named, and that memory."""
-    code = "import dejavu.training; print(*open('/proc/self/status'), sep='')"
+    code = "import dejavu.training.loop; print(*open('/proc/self/status'), sep='')"
     taken = re.search(r"VmPeak:\s+(\d+) kB", python(folder, "-c", code))
     assert taken is not None
     limit = int(taken[1]) * 1024 + HEADROOM
@@ -90,7 +90,7 @@ def test_of_several_processes_the_one_that_started_them_names_it(tmp_path: Path)
 
 EXHAUST = """
 import os, random, resource, torch
-from dejavu.errors import is_out_of_memory, what_was_said
+from dejavu.runtime.errors import is_out_of_memory, what_was_said
 
 def train(draw):  # convolutions of ever new shapes, as oneDNN compiles each
     kept = []

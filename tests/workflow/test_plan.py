@@ -8,8 +8,8 @@ from pathlib import Path
 import yaml
 
 from dejavu.config import load_params
-from dejavu.jobs import job_of
-from dejavu.layout import Layout
+from dejavu.study.jobs import job_of
+from dejavu.study.layout import Layout
 from tests.workflow.conftest import run, write_study
 
 Plan = Callable[..., dict[str, int]]

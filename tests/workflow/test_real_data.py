@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from dejavu.config import load_params
-from tests.builders import ade20k, cityscapes, coco, kitti, nyuv2
+from tests.support.builders import ade20k, cityscapes, coco, kitti, nyuv2
 from tests.workflow.conftest import ROOT, clone, run
 
 pytestmark = pytest.mark.pipeline
@@ -95,7 +95,7 @@ def served(tmp_path: Path) -> Iterator[str]:
 def test_a_rule_downloads_what_needs_no_registration(served: str, tmp_path: Path) -> None:
     """Of the real data set all but the address and the checksum."""
     tree, root = clone(tmp_path / "clone"), tmp_path / "root"
-    source = tree / "dejavu/data/sets/ade20k.py"
+    source = tree / "dejavu/datasets/ade20k.py"
     text = source.read_text()
     address = "http://data.csail.mit.edu/places/ADEchallenge/"
     assert f'"{address}' in text

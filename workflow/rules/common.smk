@@ -13,10 +13,10 @@ from snakemake.settings.types import DeploymentMethod
 sys.path.insert(0, workflow.basedir)
 
 from dejavu.config import load_params, needs_text_pair
-from dejavu.data.roots import ROOT_VARIABLE
-from dejavu.devices import visible_devices
-from dejavu.errors import DejaVuError
-from dejavu.identity import (
+from dejavu.datasets.reading.roots import ROOT_VARIABLE
+from dejavu.runtime.devices import visible_devices
+from dejavu.runtime.errors import DejaVuError
+from dejavu.study.run import (
     Run,
     cost_hash,
     data_hash,
@@ -26,7 +26,7 @@ from dejavu.identity import (
     report_hash,
     text_pair_hash,
 )
-from dejavu.layout import Layout
+from dejavu.study.layout import Layout
 
 # Rules call the `python` that runs Snakemake, whether or not its environment was activated.
 os.environ.update(

@@ -1,0 +1,1 @@
+"""Downloads, verified and unpacked."""

@@ -1,0 +1,236 @@
+"""What a data set is that is read in place: nothing of it is renamed, moved or rewritten."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from numpy.typing import NDArray
+
+from dejavu.datasets.fetching.download import Download
+from dejavu.datasets.reading.decoding import read_image
+from dejavu.runtime.errors import DataError
+
+Array = NDArray[Any]
+Intrinsics = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image of a data set, and where its ground truth is.
+
+    Attributes:
+        name: unique in the data set; saved predictions are called so.
+        group: what may not be shared by training and test images, such as a drive or a city.
+        files: path from the root, with slashes, by role (image, label, depth, normals). A role
+            whose content is computed from another one's names that one's file.
+        position: where in its files the image is, for files that hold many; else 0.
+    """
+
+    name: str
+    group: str
+    files: Mapping[str, str]
+    position: int = 0
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to use a data set: which ground truth, and which list of images.
+
+    Attributes:
+        description: a line for people.
+        truth: where the ground truth comes from, by task; the tasks that can be studied. It is
+            saved with every number and printed under every table.
+        class_names: names of the classes, by label; empty without segmentation.
+        palette: one RGB colour (0 to 255) per class.
+        intrinsics: fx, fy, cx and cy in pixels, with the top left pixel's centre at (0.5, 0.5);
+            none where they are unknown or vary.
+        counts: images that the publisher has, by split (train, test), where it says so.
+    """
+
+    description: str
+    truth: Mapping[str, str]
+    class_names: Sequence[str] = ()
+    palette: Sequence[tuple[int, int, int]] = ()
+    intrinsics: Intrinsics | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+class RawDataset(ABC):
+    """A data set as it was downloaded, below one folder.
+
+    Args:
+        root: the folder.
+        variant: one of ``variants``.
+
+    Attributes:
+        title: name for people.
+        variants: by name; the first is the default.
+        markers: paths that the root must have; they tell whether the folder is the right one.
+        tree: the expected tree, as text.
+        source: where to get the data, and on which terms.
+        downloads: what can be fetched without registration.
+        published: checksums that the publisher gives, ``md5:...``, by path from the root.
+        computed: roles that are computed when they are read, each with the role it is made from.
+        groups_are_apart: whether the official train and test images share no group.
+
+    Raises:
+        DataError: the folder is missing, or is not this data set's.
+    """
+
+    title: ClassVar[str]
+    variants: ClassVar[Mapping[str, Variant]]
+    markers: ClassVar[Sequence[str]]
+    tree: ClassVar[str]
+    source: ClassVar[str]
+    downloads: ClassVar[Sequence[Download]] = ()
+    published: ClassVar[Mapping[str, str]] = {}
+    computed: ClassVar[Mapping[str, str]] = {}
+    groups_are_apart: ClassVar[bool] = True
+
+    def __init__(self, root: Path, variant: str) -> None:
+        self.root = root
+        self.variant_name = variant
+        self.variant = self.variants[variant]
+        self._require_markers()
+
+    def __reduce__(self) -> tuple[type["RawDataset"], tuple[Path, str]]:
+        """In another process the data set is opened anew."""
+        return type(self), (self.root, self.variant_name)
+
+    @abstractmethod
+    def entries(self, split: str) -> list[Entry]:
+        """List the official images of ``train`` or ``test``, sorted by name.
+
+        Paths are listed whether or not they exist, unless the files are all that says which
+        images there are.
+
+        Raises:
+            DataError: a list or a folder that says which images there are is missing or damaged.
+        """
+
+    def read(self, entry: Entry, role: str) -> Array:
+        """Read one part of an image.
+
+        Returns:
+            image: H x W x 3 uint8 RGB; label: H x W uint8 class indices, `IGNORE_INDEX` where
+            there is none; depth: H x W float32 metres along the optical axis, 0 where unknown;
+            normals: H x W x 3 float32 unit vectors in the camera frame (x right, y down, z
+            forward) towards the camera, the zero vector where unknown.
+
+        Raises:
+            DataError: the file is missing, damaged, or of another kind; the message names it.
+        """
+        readers = {
+            "image": self.read_image,
+            "label": self.read_label,
+            "depth": self.read_depth,
+            "normals": self.read_normals,
+        }
+        return readers[role](entry)
+
+    def read_image(self, entry: Entry) -> Array:
+        """Read the image; see `read`."""
+        return read_image(self.path(entry, "image"))
+
+    def read_label(self, entry: Entry) -> Array:
+        """Read the label map; see `read`."""
+        raise NotImplementedError
+
+    def read_depth(self, entry: Entry) -> Array:
+        """Read the depth map; see `read`."""
+        raise NotImplementedError
+
+    def read_normals(self, entry: Entry) -> Array:
+        """Read the normals; see `read`."""
+        raise NotImplementedError
+
+    def path(self, entry: Entry, role: str) -> Path:
+        """Return the file of a role."""
+        return self.root / entry.files[role]
+
+    def shared_files(self, roles: Sequence[str]) -> list[str]:
+        """Name the small files, from the root, that many images are read with in these roles.
+
+        Lists, mappings and calibrations: a job compares their checksums before it reads.
+        """
+        return []
+
+    def notes(self) -> list[str]:
+        """Say what a reader of the numbers should know of this copy of the data."""
+        return []
+
+    def to_ids(self, labels: Array) -> Array:
+        """Write H x W uint8 class indices as the data set's own label files do."""
+        return labels
+
+    def prediction_name(self, entry: Entry) -> str:
+        """Name the file of a predicted label map, as the official tools look for it."""
+        return f"{entry.name}.png"
+
+    def missing(self, path: Path | str) -> DataError:
+        """Say that ``path`` (from the root) is missing, what was expected, and where to get it."""
+        return DataError(
+            f"{self.root / path}: is missing. {self.title} is expected as downloaded:\n"
+            f"{self.tree}\nWhere to get it: {self.source}"
+        )
+
+    def _require_markers(self) -> None:
+        missing = _missing_markers(self.root, self.markers)
+        if not missing:
+            return
+        near = self.find(self.root)
+        if near is None:
+            raise self.missing(missing[0])
+        level = "too low" if near == self.root.parent else "too high"
+        raise DataError(
+            f"{self.root}: the folder is one level {level} for {self.title}: give {near}"
+        )
+
+    @classmethod
+    def find(cls, folder: Path) -> Path | None:
+        """Look for the data set in a folder, in those inside it, and in the one around it."""
+        candidates = [folder, folder.parent, *_folders(folder)]
+        return next((c for c in candidates if not _missing_markers(c, cls.markers)), None)
+
+
+def hold_out(entries: Sequence[Entry], count: int) -> tuple[list[Entry], list[Entry]]:
+    """Divide training images into those that are kept and at least ``count`` held-out ones.
+
+    Groups are held out whole, so that no drive or scene is on both sides. Which ones does not
+    depend on the order of the list: groups follow the hash of their name.
+
+    Raises:
+        DataError: nothing would be left to train on.
+    """
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(entry.group, []).append(entry)
+    held: set[str] = set()
+    total = 0
+    for group in sorted(groups, key=_shuffled):
+        if total >= count:
+            break
+        held.add(group)
+        total += len(groups[group])
+    kept = [entry for entry in entries if entry.group not in held]
+    if not kept:
+        raise DataError(
+            f"data.val: {count} images cannot be held out of {len(entries)} training images in "
+            f"{len(groups)} groups (drives, cities, scenes): lower data.val"
+        )
+    return kept, [entry for entry in entries if entry.group in held]
+
+
+def _shuffled(group: str) -> str:
+    return hashlib.sha256(group.encode()).hexdigest()
+
+
+def _missing_markers(root: Path, markers: Iterable[str]) -> list[str]:
+    return [marker for marker in markers if not (root / marker).exists()]
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(path for path in root.glob("*") if path.is_dir()) if root.is_dir() else []

@@ -1,0 +1,137 @@
+"""What a method costs in training, as ratios to the reference measured in one process.
+
+Every round, each method takes one training step in turn; the ratio is taken within the round, so
+that a machine whose speed drifts slows both alike. Peak memory is that of all tensors during one
+step: parameters, optimiser state, activations, gradients.
+"""
+
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from dejavu.data.opening import open_split
+from dejavu.evaluation.memory import PeakMemory
+from dejavu.runtime.files import write_text
+from dejavu.study.layout import Layout
+from dejavu.study.run import Run
+from dejavu.training.batches import Batches
+from dejavu.training.build import build_task
+from dejavu.training.checkpoint import best_device
+from dejavu.training.loop import training_step
+from dejavu.training.optimisation import create_optimizer
+from dejavu.training.step import Arm
+
+_WARM_UP = 3
+
+
+class Stepper:
+    """A run that takes training steps on one batch, without log or resume state."""
+
+    def __init__(self, run: Run, data: Path, text_pair: Path) -> None:
+        self.run = run
+        self.device = best_device()
+        pool = open_split(data, run.params.data, "train", [run.task])
+        batches = Batches(pool, run.train, run.seed)
+        self.arm = Arm(run, build_task(run.identity(), pool.manifest.palette), self.device)
+        self.arm.supervise([pool.caption(i) for i in batches.subset.tolist()], text_pair)
+        self.optimizer = create_optimizer(self.arm.model, self.arm.criterion, run.train)
+        self.batch = batches.draw(0).to(self.device)
+
+    def step(self) -> float:
+        """Take one step; return its seconds."""
+        started = time.perf_counter()
+        training_step(self.run, self.arm, self.optimizer, self.batch, 0, 1e-4)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - started
+
+    def peak_memory(self) -> int:
+        """Take one step; return the most bytes that tensors held at once."""
+        modules = [module for module in (self.arm.model, self.arm.criterion) if module]
+        present = [tensor for module in modules for tensor in module.state_dict().values()]
+        present += [t for state in self.optimizer.state.values() for t in state.values()]
+        self.optimizer.zero_grad(set_to_none=True)
+        with PeakMemory([*present, *vars(self.batch.sample).values()]) as memory:
+            self.step()
+        return int(memory.peak)
+
+
+def measure_costs(layout: Layout, task: str) -> list[dict[str, Any]]:
+    """Measure every network x method of a task against the reference method.
+
+    Args:
+        layout: the study; its `cost.rounds` says how many rounds are timed.
+        task: a task of the study.
+
+    Returns:
+        The rows that were written to the study's file of this task: seconds and bytes of a
+        training step with their ratios to the reference, parameters trained and deployed, FLOPs
+        of one image at inference.
+    """
+    params = layout.params
+    torch.set_num_threads(params.train.threads)
+    rows: list[dict[str, Any]] = []
+    for network in params.networks:
+        runs = {m: Run(params, task, network, m, params.seeds[0]) for m in params.methods}
+        steppers = {m: Stepper(run, layout.data, layout.text_pair) for m, run in runs.items()}
+        seconds = _interleave(steppers, params.cost.rounds)
+        memory = {method: stepper.peak_memory() for method, stepper in steppers.items()}
+        reference = params.report.reference
+        for method, stepper in steppers.items():
+            ratios = [a / b for a, b in zip(seconds[method], seconds[reference], strict=True)]
+            deployed = _parameters(stepper.arm.model)
+            size = [*stepper.batch.sample.image.shape[-2:]]
+            rows.append(
+                {
+                    "task": task,
+                    "network": network,
+                    "method": method,
+                    "step_seconds": statistics.median(seconds[method]),
+                    "step_ratio": statistics.median(ratios),
+                    "memory_bytes": memory[method],
+                    "memory_ratio": memory[method] / memory[reference],
+                    "parameters": deployed,
+                    "training_parameters": deployed + _parameters(stepper.arm.criterion),
+                    "flops": _flops(stepper),
+                }
+            )
+    result = {
+        "rows": rows,
+        "device": best_device().type,
+        "batch_size": params.train.batch_size,
+        "image_size": size,
+        "rounds": params.cost.rounds,
+    }
+    write_text(layout.cost(task), json.dumps(result, indent=1) + "\n")
+    return rows
+
+
+def _interleave(steppers: dict[str, Stepper], rounds: int) -> dict[str, list[float]]:
+    """Time ``rounds`` steps of each, turn by turn, after a warm-up."""
+    seconds: dict[str, list[float]] = {method: [] for method in steppers}
+    for turn in range(_WARM_UP + rounds):
+        for method, stepper in steppers.items():
+            taken = stepper.step()
+            if turn >= _WARM_UP:
+                seconds[method].append(taken)
+    return seconds
+
+
+def _parameters(module: nn.Module | None) -> int:
+    return sum(p.numel() for p in module.parameters()) if module else 0
+
+
+def _flops(stepper: Stepper) -> int:
+    """FLOPs (two per multiply-add) of the deployed network on one image."""
+    counter = FlopCounterMode(display=False)
+    # Attention's fused kernels are not all counted; its plain form has the same FLOPs.
+    with counter, torch.inference_mode(), sdpa_kernel(SDPBackend.MATH):
+        stepper.arm.model.eval()(stepper.batch.sample.image[:1])
+    return int(counter.get_total_flops())

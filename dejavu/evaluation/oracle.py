@@ -1,0 +1,88 @@
+"""The regeneration module alone: trained on what it is told, and read on images it has not seen."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+from dejavu.config import Params, TrainParams
+from dejavu.data.sample import Sample
+from dejavu.data.split import Split
+from dejavu.method.loss import RegenerationLoss
+from dejavu.runtime.seeding import generator
+from dejavu.study.run import Run
+from dejavu.tasks.base import Task
+from dejavu.training.batches import Batches
+from dejavu.training.checkpoint import best_device
+from dejavu.training.optimisation import clip_gradients, create_optimizer, learning_rate, set_rate
+from dejavu.training.step import Arm
+
+Condition = Callable[[Sample], Tensor]
+"""Maps a batch to what the regeneration is conditioned on, B x channels x H x W."""
+
+
+def zeros(task: Task) -> Condition:
+    """Tell the regeneration nothing."""
+    return lambda sample: torch.zeros_like(task.encode(task.target(sample)))
+
+
+def ground_truth(task: Task) -> Condition:
+    """Tell the regeneration the truth."""
+    return lambda sample: task.encode(task.target(sample))
+
+
+def train_alone(run: Run, task: Task, condition: Condition, pool: Split) -> RegenerationLoss:
+    """Train the CRM of a run without the network, on the run's own batches and redactions.
+
+    It comes out byte for byte as it would beside the network with that condition: no gradient of
+    such a run leads from one to the other.
+
+    Args:
+        run: a run with the DejaVu loss.
+        task: its task.
+        condition: what the CRM is told.
+        pool: the training pool.
+    """
+    params, device = run.train, best_device()
+    arm, batches = Arm(run, task, device), Batches(pool, run.train, run.seed)
+    criterion = arm.criterion
+    assert criterion is not None
+
+    def losses() -> Iterator[Tensor]:
+        for step, batch in enumerate(batches.steps(0, params.steps)):
+            sample = batch.to(device).sample
+            draws = generator(run.seed, "redaction", step)
+            yield criterion.loss_from_condition(sample.image, condition(sample), draws)
+
+    descend(criterion, losses(), params)
+    return criterion
+
+
+def descend(criterion: RegenerationLoss, losses: Iterable[Tensor], params: TrainParams) -> None:
+    """Take an optimiser step for each loss, clipped and on schedule as in training."""
+    optimizer = create_optimizer(None, criterion, params)
+    for step, loss in enumerate(losses):
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        clip_gradients(criterion, params)
+        set_rate(optimizer, learning_rate(step, params))
+        optimizer.step()
+
+
+def held_out(
+    criterion: RegenerationLoss, condition: Condition, split: Split, params: Params
+) -> float:
+    """L_DV, unweighted, over a whole split; each batch has redaction draws of its own.
+
+    Images are read as the params crop them for training, but about their centre.
+    """
+    device, batch_size = best_device(), params.evaluation.batch_size
+    total = 0.0
+    with torch.inference_mode():
+        for start in range(0, len(split), batch_size):
+            indices = range(start, min(start + batch_size, len(split)))
+            sample = split.batch(indices, params.train.augmentation.crop).to(device)
+            draws = generator(0, "held out", start)
+            made = criterion.regenerate_from_condition(sample.image, condition(sample), draws)
+            total += criterion.distance(made, sample.image).item() * len(indices)
+    return total / len(split)

@@ -1,0 +1,145 @@
+"""Predictions as files: written once, scored later, here or by a data set's official tools.
+
+Label maps are PNG files with the data set's own ids and names, so that its tools read them; depth
+and normals are arrays as they were predicted, for a PNG would round what is scored.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from dejavu.data.indexed import IndexedSplit
+from dejavu.data.opening import open_split
+from dejavu.data.split import Split
+from dejavu.datasets.reading.decoding import read_indices
+from dejavu.datasets.reading.raw import Array
+from dejavu.evaluation.score import describe, load_run, predictions
+from dejavu.runtime.errors import DataError
+from dejavu.runtime.files import whole_file, write_text
+from dejavu.runtime.progress import Progress, silent
+from dejavu.study.layout import Layout
+from dejavu.study.run import Run
+from dejavu.tasks.base import Task
+from dejavu.training.build import build_task
+
+
+def save_predictions(
+    layout: Layout, run: Run, folder: Path, progress: Progress = silent
+) -> list[Path]:
+    """Predict for the evaluated split and write a file per image into ``folder``.
+
+    Raises:
+        CheckpointError: the run's checkpoint is missing or of another run.
+        DataError: the data is missing or damaged.
+    """
+    protocol = run.params.evaluation
+    scenes = open_split(layout.data, layout.params.data, protocol.split, [run.task])
+    trained = load_run(run, layout.checkpoint(run), scenes.manifest)
+    scenes.verify()
+    torch.set_num_threads(run.params.train.threads)  # as in the evaluation
+    files = []
+    for indices, _, predicted in predictions(trained.model, trained.task, scenes, protocol):
+        for index, prediction in zip(indices, predicted, strict=True):
+            path = folder / _file_name(scenes, run.task, index)
+            _write(path, scenes, prediction)
+            files.append(path)
+            progress(len(files), len(scenes))
+    return files
+
+
+def score_predictions(layout: Layout, run: Run, folder: Path, output: Path) -> dict[str, Any]:
+    """Score saved predictions by the study's protocol, and write a metrics file.
+
+    Args:
+        layout: the study, with its data in place.
+        run: the run whose task and labels the metrics file names; its weights are not read.
+        folder: what `save_predictions`, or another program, wrote.
+        output: metrics file to write (JSON).
+
+    Raises:
+        DataError: a prediction is missing, or is of another size or kind than its ground truth.
+    """
+    protocol = run.params.evaluation
+    scenes = open_split(layout.data, layout.params.data, protocol.split, [run.task])
+    scenes.verify()
+    torch.set_num_threads(run.params.train.threads)  # sums depend on it
+    task = build_task(run.identity(), scenes.manifest.palette)
+    metrics = task.metrics(protocol)
+    # In the batches of the evaluation: sums in the same order are the same.
+    for indices in scenes.batches(protocol.batch_size):
+        target = task.target(scenes.batch(indices))
+        prediction = _read_batch(scenes, task, folder, indices, target)
+        for metric in metrics:
+            metric.update(prediction, target)
+    result = describe(run, scenes, task, metrics) | {"weights": None, "predictions": str(folder)}
+    write_text(output, json.dumps(result, indent=1) + "\n")
+    return result
+
+
+def _read_batch(
+    scenes: Split, task: Task, folder: Path, indices: Sequence[int], target: Tensor
+) -> Tensor:
+    """Read the predictions for some images, each of the size of its ground truth."""
+    read = []
+    for index, truth in zip(indices, target, strict=True):
+        path = folder / _file_name(scenes, task.name, index)
+        if not path.is_file():
+            raise DataError(f"{path}: is missing; every image of the split needs a prediction")
+        prediction = torch.from_numpy(_read(path, scenes))
+        if prediction.shape != truth.shape:
+            raise DataError(
+                f"{path}: has shape {tuple(prediction.shape)}, and the ground truth "
+                f"{tuple(truth.shape)}"
+            )
+        read.append(prediction)
+    return torch.stack(read)
+
+
+def _file_name(scenes: Split, task: str, index: int) -> str:
+    name = scenes.name(index)
+    if task != "segmentation":
+        return f"{name}.npy"
+    if isinstance(scenes, IndexedSplit):
+        return scenes.dataset.prediction_name(scenes.entry(index))
+    return f"{name}.png"
+
+
+def _write(path: Path, scenes: Split, prediction: Tensor) -> None:
+    with whole_file(path) as temporary:
+        if path.suffix == ".png":
+            ids = _ids(scenes)[prediction.numpy()]
+            Image.fromarray(ids).save(temporary, format="png")
+        else:
+            with temporary.open("wb") as file:
+                np.save(file, prediction.numpy())
+
+
+def _read(path: Path, scenes: Split) -> Array:
+    if path.suffix == ".npy":
+        try:
+            array = np.asarray(np.load(path), np.float32)
+        except (OSError, ValueError, TypeError, EOFError) as error:
+            raise DataError(f"{path}: cannot be read as an array ({error})") from None
+        if not np.isfinite(array).all():
+            raise DataError(f"{path}: holds values that are not finite")
+        return array
+    ids = _ids(scenes)
+    labels = np.full(256, -1, np.int64)
+    labels[ids] = np.arange(len(ids))
+    found: Array = labels[read_indices(path)]
+    if found.min() < 0:
+        wrong = read_indices(path)[found < 0][0]
+        raise DataError(f"{path}: holds {wrong}, which is the id of no class that is scored")
+    return found
+
+
+def _ids(scenes: Split) -> Array:
+    """The data set's id of each class, by label."""
+    labels = np.arange(len(scenes.manifest.class_names), dtype=np.uint8)
+    return scenes.dataset.to_ids(labels) if isinstance(scenes, IndexedSplit) else labels

@@ -1,0 +1,119 @@
+"""A checkpoint and a split in, one metrics file that names its protocol out."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dejavu.config import EvaluationParams
+from dejavu.data.opening import open_split
+from dejavu.data.sample import Sample
+from dejavu.data.split import Split
+from dejavu.datasets.reading.manifest import Manifest
+from dejavu.evaluation.inference import infer
+from dejavu.metrics import Metric
+from dejavu.runtime.errors import CheckpointError
+from dejavu.runtime.files import write_text
+from dejavu.study.run import Run
+from dejavu.tasks.base import Task
+from dejavu.training.checkpoint import Checkpoint, best_device, load_checkpoint
+
+
+def evaluate(run: Run, checkpoint: Path, data: Path, output: Path) -> dict[str, Any]:
+    """Score a finished run on the split that its params name, and write the metrics file.
+
+    Args:
+        run: the run that the checkpoint must be of.
+        checkpoint: its checkpoint.
+        data: folder of the prepared data.
+        output: metrics file to write (JSON); it holds no timings.
+
+    Returns:
+        What was written.
+
+    Raises:
+        CheckpointError: the checkpoint is missing, damaged, or of other params or code.
+        DataError: the data is missing or damaged.
+    """
+    protocol = run.params.evaluation
+    scenes = open_split(data, run.params.data, protocol.split, [run.task])
+    trained = load_run(run, checkpoint, scenes.manifest)
+    scenes.verify()
+    torch.set_num_threads(run.params.train.threads)
+    metrics = trained.task.metrics(protocol)
+    for _, sample, prediction in predictions(trained.model, trained.task, scenes, protocol):
+        for metric in metrics:
+            metric.update(prediction, trained.task.target(sample))
+    origin = {"weights": trained.provenance.weights, "checkpoint": str(checkpoint)}
+    result = describe(run, scenes, trained.task, metrics) | origin
+    write_text(output, json.dumps(result, indent=1) + "\n")
+    return result
+
+
+def describe(run: Run, scenes: Split, task: Task, metrics: Sequence[Metric]) -> dict[str, Any]:
+    """Say what was scored and how, with the numbers: the content of a metrics file."""
+    protocol = run.params.evaluation
+    values = [
+        {
+            "name": spec.name,
+            "unit": spec.unit,
+            "higher_is_better": spec.higher_is_better,
+            "value": metric.compute()[spec.name],
+        }
+        for metric in metrics
+        for spec in metric.specs
+    ]
+    return {
+        "study": run.params.study,
+        "dataset": scenes.manifest.name,
+        "task": run.task,
+        "network": run.network,
+        "method": run.method,
+        "seed": run.seed,
+        "split": protocol.split,
+        "images": len(scenes),
+        "run": run.hash,
+        "protocol": {
+            "truth": scenes.manifest.truth[run.task],
+            **protocol.protocol(run.task),
+        },
+        "notes": [*scenes.manifest.notes],
+        "primary": task.primary,
+        "boundary": task.boundary,
+        "metrics": values,
+    }
+
+
+def load_run(run: Run, path: Path, manifest: Manifest) -> Checkpoint:
+    """Load a checkpoint and make sure that it is of ``run``, trained on this data.
+
+    Raises:
+        CheckpointError: it is damaged, or was trained with other params, code or data.
+    """
+    checkpoint = load_checkpoint(path)
+    made = checkpoint.provenance
+    different = [k for k, v in run.identity().items() if made.identity.get(k) != v]
+    if made.data != manifest.splits["train"].fingerprints[run.task]:
+        different.append("images")
+    if made.run != run.hash or different:
+        raise CheckpointError(
+            f"{path}: is of run {made.run}, not {run.hash}: trained with other "
+            f"{', '.join(different) or 'code'}; train it again (`snakemake` does)"
+        )
+    return checkpoint
+
+
+def predictions(
+    model: nn.Module, task: Task, scenes: Split, protocol: EvaluationParams
+) -> Iterator[tuple[range, Sample, Tensor]]:
+    """Yield (positions, batch, prediction) over a whole split in order, on the CPU."""
+    device = best_device()
+    model = model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    with torch.inference_mode():
+        for indices in scenes.batches(protocol.batch_size):
+            sample = scenes.batch(indices)
+            prediction = infer(model, task, sample.image.to(device), protocol)
+            yield indices, sample, prediction.cpu()

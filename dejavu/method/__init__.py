@@ -1,0 +1,1 @@
+"""The method, importable alone: it needs torch and nothing else."""

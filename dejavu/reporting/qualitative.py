@@ -1,0 +1,101 @@
+"""What the methods see and make of single scenes, as pictures for the qualitative sheets."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dejavu.data.opening import open_split
+from dejavu.data.sample import Sample, denormalise
+from dejavu.datasets.reading.manifest import Manifest
+from dejavu.evaluation.score import load_run
+from dejavu.reporting.figures import QualitativeRow
+from dejavu.runtime.seeding import generator
+from dejavu.study.layout import Layout
+from dejavu.study.run import Run
+from dejavu.training.checkpoint import Checkpoint
+
+Picture = NDArray[np.uint8]
+
+
+def qualitative_rows(layout: Layout, task: str) -> list[QualitativeRow]:
+    """Draw scenes with the reference and each live DejaVu method, on the first network and seed.
+
+    The scenes are the first `report.scenes` of the evaluated split: none is picked for its looks.
+
+    Args:
+        layout: the study, with its data and checkpoints in place.
+        task: a task of the study.
+
+    Returns:
+        A row for each method and scene: image, redacted, regenerated, prediction of the
+        reference, prediction of the method, ground truth, and both errors.
+    """
+    params = layout.params
+    scenes = open_split(layout.data, params.data, params.evaluation.split, [task])
+    first = range(min(params.report.scenes, len(scenes)))
+    sample = scenes.batch(first, params.train.augmentation.crop)
+    name = params.report.reference
+    reference = _load(layout, task, name, scenes.manifest)
+    treated = [
+        label
+        for label, method in params.methods.items()
+        if method.dejavu and method.dejavu.condition == "live"
+    ]
+    rows = []
+    for label in treated or [name]:
+        with torch.inference_mode():
+            columns = (
+                _columns(sample, name, reference, _load(layout, task, label, scenes.manifest))
+                if treated
+                else _reference_columns(sample, name, reference)
+            )
+        rows += [
+            QualitativeRow(label, [(title, pictures[index]) for title, pictures in columns.items()])
+            for index in range(len(sample.image))
+        ]
+    return rows
+
+
+def _load(layout: Layout, task: str, method: str, manifest: Manifest) -> Checkpoint:
+    network, seed = next(iter(layout.params.networks)), layout.params.seeds[0]
+    run = Run(layout.params, task, network, method, seed)
+    return load_run(run, layout.checkpoint(run), manifest)
+
+
+def _columns(
+    sample: Sample, name: str, reference: Checkpoint, treated: Checkpoint
+) -> dict[str, Picture]:
+    task = treated.task
+    output = treated.model(sample.image)
+    assert treated.criterion is not None
+    seen = treated.criterion.regenerate(sample.image, output, generator(0, "qualitative"))
+    before = task.predict(reference.model(sample.image))
+    after = task.predict(output)
+    target = task.target(sample)
+    return {
+        "image": _rgb(sample.image),
+        "redacted": _rgb(seen.redacted),
+        "regenerated": _rgb(seen.regenerated),
+        name: task.colour(before).numpy(),
+        "DejaVu": task.colour(after).numpy(),
+        "ground truth": task.colour(target).numpy(),
+        f"{name}'s error": task.colour_error(before, target).numpy(),
+        "DejaVu's error": task.colour_error(after, target).numpy(),
+    }
+
+
+def _reference_columns(sample: Sample, name: str, reference: Checkpoint) -> dict[str, Picture]:
+    """Show a study in which nothing is regenerated."""
+    task, target = reference.task, reference.task.target(sample)
+    prediction = task.predict(reference.model(sample.image))
+    return {
+        "image": _rgb(sample.image),
+        name: task.colour(prediction).numpy(),
+        "ground truth": task.colour(target).numpy(),
+        f"{name}'s error": task.colour_error(prediction, target).numpy(),
+    }
+
+
+def _rgb(image: Tensor) -> Picture:
+    return denormalise(image).permute(0, 2, 3, 1).numpy()

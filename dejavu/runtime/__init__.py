@@ -1,0 +1,1 @@
+"""The ground floor: what any program needs, and what knows nothing of images."""

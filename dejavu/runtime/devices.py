@@ -1,0 +1,221 @@
+"""Devices for jobs: each leases the GPUs it computes on, by kernel locks that any kill releases.
+
+Snakemake counts devices and assigns none. So a job that computes locks one slot of each device it
+takes, in a folder that all checkouts of a user on a machine share, and shows CUDA these devices
+alone. A device is known by the UUID that nvidia-smi lists; neither torch nor CUDA is asked, for
+CUDA reads ``CUDA_VISIBLE_DEVICES`` once, when it starts. Where there is no such device nothing is
+leased, and torch computes on what it finds: the CPU, as a rule.
+"""
+
+import fcntl
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import product, takewhile
+from pathlib import Path
+from typing import TextIO
+
+from dejavu.runtime.errors import DejaVuError
+
+VARIABLE = "CUDA_VISIBLE_DEVICES"
+"""Names the devices that CUDA may use, by index, UUID or the beginning of a UUID."""
+
+_LINE = re.compile(r"(?:GPU (?P<index>\d+):|\s+MIG ).*\(UUID: (?P<uuid>\S+)\)")
+_POLL = 0.5
+_PATIENCE = 10.0
+_ANSWER = 60.0
+"""Seconds: between looks for a free device, until a wait is told of, until nvidia-smi is given up
+(it may hang when a device is lost)."""
+
+
+def visible_devices() -> list[str]:
+    """List the devices that this process may use, as CUDA would order them.
+
+    They are those of ``nvidia-smi -L``, or of them the ones that ``CUDA_VISIBLE_DEVICES`` names; a
+    GPU that is split stands for its MIG instances. A name that the machine does not have is passed
+    over, and nothing after an empty or negative one counts. Where nvidia-smi is not installed, the
+    names are taken at their word.
+
+    Returns:
+        Their UUIDs, each once; empty where the job is to compute on the CPU.
+    """
+    names = _named()
+    if names == []:
+        return []
+    listed = _listed()
+    if listed is None:
+        devices = [n for n in names or () if n.isdigit() or n.startswith(("GPU-", "MIG-"))]
+    elif names is None:
+        devices = [device for _, _, device in listed]
+    else:
+        devices = [
+            device
+            for name in names
+            for index, gpu, device in listed
+            if name == index or gpu.startswith(name) or device.startswith(name)
+        ]
+    return list(dict.fromkeys(devices))
+
+
+@contextmanager
+def leased_devices(count: int = 1, slots: int = 1) -> Iterator[list[str]]:
+    """Hold devices for a block, show CUDA no others, and yield their UUIDs.
+
+    Waits until enough are free, and takes the least occupied ones. A job that shares a device
+    waits for one that does not, and the other way round. Without any device nothing is held, the
+    list is empty, and the job computes on the CPU. Enter the block before CUDA starts in this
+    process.
+
+    Args:
+        count: devices to hold, at least 1.
+        slots: jobs that may share a device, this one included, at least 1.
+
+    Raises:
+        ValueError: a number is below 1.
+        DejaVuError: there are devices, but fewer than ``count``.
+        OSError: the folder of the leases cannot be written.
+
+    Example:
+        >>> with leased_devices() as devices:
+        ...     len(devices) <= 1
+        True
+    """
+    if min(count, slots) < 1:
+        raise ValueError(f"count and slots must be 1 or more, got {count} and {slots}")
+    devices = visible_devices()
+    if not devices:
+        yield []
+        return
+    if len(devices) < count:
+        raise DejaVuError(
+            f"{count} devices are needed, and {len(devices)} found ({', '.join(devices)}): lower "
+            f"train.processes, or name more in {VARIABLE}"
+        )
+    leased, locks = _wait(devices, count, slots)
+    before = os.environ.get(VARIABLE)
+    with locks:
+        os.environ[VARIABLE] = ",".join(leased)
+        try:
+            yield leased
+        finally:
+            os.environ.pop(VARIABLE, None)
+            if before is not None:
+                os.environ[VARIABLE] = before
+
+
+def _named() -> list[str] | None:
+    """Return the names in the variable up to an empty or a negative one; None where it is unset."""
+    value = os.environ.get(VARIABLE)
+    if value is None:
+        return None
+    names = [name.strip() for name in value.split(",")]
+    return [*takewhile(lambda name: name and not name.startswith("-"), names)]
+
+
+def _listed() -> list[tuple[str, str, str]] | None:
+    """Return index and UUID of the GPU, and UUID, of each device; None without nvidia-smi."""
+    try:
+        done = subprocess.run(
+            ["nvidia-smi", "-L"], capture_output=True, text=True, check=False, timeout=_ANSWER
+        )
+    except OSError:
+        return None
+    except subprocess.TimeoutExpired:
+        return _none(f"no answer in {_ANSWER:.0f} s")
+    # Whatever its exit code: when one device is lost, it may list the others.
+    devices: list[tuple[str, str, str]] = []
+    index = gpu = ""
+    for line in done.stdout.splitlines():
+        found = _LINE.match(line)
+        if found and found["index"]:
+            index, gpu = found["index"], found["uuid"]
+            devices.append((index, gpu, gpu))
+        elif found:
+            whole = (index, gpu, gpu)
+            devices = [device for device in devices if device != whole]
+            devices.append((index, gpu, found["uuid"]))
+    return devices or _none(" ".join((done.stdout + done.stderr).split()))
+
+
+def _none(reason: str) -> list[tuple[str, str, str]]:
+    print(f"dejavu: nvidia-smi lists no device ({reason}): none is leased", file=sys.stderr)
+    return []
+
+
+def _wait(devices: list[str], count: int, slots: int) -> tuple[list[str], ExitStack]:
+    """Lease devices as soon as that many are free; after a while, say who holds them."""
+    started, told = time.monotonic(), False
+    while (lease := _lease(devices, count, slots)) is None:
+        if not told and time.monotonic() - started >= _PATIENCE:
+            holders = "; ".join(_holders(devices))
+            print(f"dejavu: waiting for {count} of the devices: {holders}", file=sys.stderr)
+            told = True
+        time.sleep(_POLL)
+    return lease
+
+
+def _lease(devices: list[str], count: int, slots: int) -> tuple[list[str], ExitStack] | None:
+    """Lock a slot on each of ``count`` devices, or none at all."""
+    leased: list[str] = []
+    with _open("gate") as gate, ExitStack() as locks:
+        # One job looks at a time: two that want several devices do not keep them from each other.
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        for slot, device in product(range(slots), devices):
+            if device not in leased and (lock := _lock(device, slot, slots > 1)):
+                locks.enter_context(lock)
+                leased.append(device)
+            if len(leased) == count:
+                return leased, locks.pop_all()
+    return None
+
+
+def _lock(device: str, slot: int, shared: bool) -> ExitStack | None:
+    """Lock a device, alone or with others that share it, and its slot; None if one is taken."""
+    with ExitStack() as locks:
+        for name, kind in (
+            (device, fcntl.LOCK_SH if shared else fcntl.LOCK_EX),
+            (f"{device}.{slot}", fcntl.LOCK_EX),
+        ):
+            file = locks.enter_context(_open(name))
+            if not _locks(file, kind):
+                return None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} ({shlex.join(sys.argv[1:])})")
+        file.flush()
+        return locks.pop_all()
+    return None
+
+
+def _locks(file: TextIO, kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _holders(devices: list[str]) -> Iterator[str]:
+    """Say of each slot that is held who holds it."""
+    for device in devices:
+        for path in sorted(_path(device).parent.glob(f"{_path(device).name}.*")):
+            with path.open(encoding="utf-8") as file:
+                if not _locks(file, fcntl.LOCK_SH):
+                    yield f"{device} is held by {file.read()}"
+
+
+def _open(name: str) -> TextIO:
+    """Open a lock file; closing it, or the end of the process, lets go of its lock."""
+    path = _path(name)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    return path.open("a", encoding="utf-8")
+
+
+def _path(name: str) -> Path:
+    folder = Path(tempfile.gettempdir()) / f"dejavu-devices-{os.getuid()}"
+    return folder / name.replace("/", "_")

@@ -1,0 +1,121 @@
+"""Processes that train a run together: torch's own launcher, torchrun, starts and watches them."""
+
+import ctypes
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from dejavu.runtime.errors import OUT_OF_MEMORY
+
+_LAUNCHER = "DEJAVU_LAUNCHER"
+"""Names the process that launched this one, of which it is a child as long as that one lives."""
+_PR_SET_PDEATHSIG = 1  # of Linux: include/uapi/linux/prctl.h
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+
+
+def is_launched() -> bool:
+    """Tell whether this is one of the processes that `launch`, or torchrun by hand, started."""
+    # WORLD_SIZE and RANK alone say nothing: some platforms set them for every job.
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def launched() -> tuple[int, int]:
+    """Return this process's rank, from 0, and the number of processes started with it.
+
+    Example:
+        >>> launched()
+        (0, 1)
+    """
+    if not is_launched():
+        return 0, 1
+    return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+
+
+def is_first() -> bool:
+    """Tell whether this process reports and records for all that were started with it.
+
+    Example:
+        >>> is_first()
+        True
+    """
+    return launched()[0] == 0
+
+
+def launch(processes: int, arguments: Sequence[str]) -> int:
+    """Run ``python -m dejavu`` in processes of this machine that train together.
+
+    When one fails, the others are stopped: they would wait for it. When this process is killed,
+    they are, too (`end_with_the_launcher`).
+
+    Args:
+        processes: their number.
+        arguments: of each, as on the command line.
+
+    Returns:
+        0, or the exit code of one that failed; of one that a signal ended, 128 and its number.
+
+    Raises:
+        MemoryError: memory ran out in one of them.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import parse_args, run
+
+    os.environ[_LAUNCHER] = str(os.getpid())
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # as torchrun does, with a warning
+    # What is ignored stays ignored: nohup protects from SIGHUP, and torchrun would handle it.
+    handled = [s.name for s in _SIGNALS if signal.getsignal(s) != signal.SIG_IGN]
+    options = ["--standalone", "--nproc-per-node", str(processes)]
+    options += ["--signals-to-handle", ",".join(handled)]
+    try:
+        with _signals_as_before():
+            run(parse_args([*options, "-m", "dejavu", *arguments]))
+    except ChildFailedError as error:
+        codes = [failure.exitcode for failure in error.failures.values()]
+        if OUT_OF_MEMORY in codes:
+            raise MemoryError("in a process; see above") from None
+        code = error.get_first_failure()[1].exitcode
+        return code if code > 0 else 128 - code
+    except SignalException as stopped:
+        return 128 + stopped.sigval
+    return 0
+
+
+@contextmanager
+def _signals_as_before() -> Iterator[None]:
+    """Take back the handlers of signals that torchrun leaves behind."""
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def lost_another(error: BaseException) -> bool:
+    """Tell whether a process failed because another one of those that train together ended.
+
+    Example:
+        >>> lost_another(RuntimeError("[pair.cc:534] Connection closed by peer [127.0.0.1]:21045"))
+        True
+    """
+    said = ("Connection closed by peer", "Connection reset by peer", "Broken pipe")
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in said)
+
+
+def end_with_the_launcher() -> None:
+    """Let the kernel kill this process when the one that launched it is gone.
+
+    That one holds the lease of the devices, and no process computes on them without it.
+    """
+    end_with_the_parent(int(os.environ.get(_LAUNCHER, os.getppid())))
+
+
+def end_with_the_parent(parent: int) -> None:
+    """Let the kernel kill this process when its parent, of that number, is gone."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "prctl"):
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it went before the kernel was told
+        os._exit(1)

@@ -1,0 +1,1 @@
+"""A study: its runs, its files, its jobs, and the records of how they were made."""

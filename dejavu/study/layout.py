@@ -1,0 +1,117 @@
+"""Where a study's files are, relative to the repository: the one place that names them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dejavu.config import Params
+from dejavu.study.run import Run
+
+STORE = Path(".runs")
+"""All runs by their hash: resume states, and finished runs for whoever wants them again."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths of one study."""
+
+    params: Params
+
+    @property
+    def data(self) -> Path:
+        """Folder of the prepared data."""
+        return Path("data") / self.params.study
+
+    def split(self, name: str) -> Path:
+        """A split's file: its scenes, or the index of images that are read in place."""
+        return self.data / f"{name}.{'npy' if self.params.data.is_rooms else 'csv'}"
+
+    @property
+    def splits(self) -> list[Path]:
+        """The files of all splits."""
+        return [self.split(name) for name in ("train", "val", "test")]
+
+    @property
+    def manifest(self) -> Path:
+        """The checksums of the prepared data."""
+        return self.data / "manifest.json"
+
+    def cache(self, split: str) -> Path:
+        """What the decoded cache of a split holds; its images are beside it."""
+        return self.data / "cache" / f"{split}.json"
+
+    @property
+    def results(self) -> Path:
+        """Folder of all results."""
+        return Path("results") / self.params.study
+
+    def checkpoint(self, run: Run) -> Path:
+        """Trained weights of a run; its training log is beside it."""
+        return self.results / "checkpoints" / _cell(run, ".safetensors")
+
+    def log(self, run: Run) -> Path:
+        """Training log of a run, a JSON object a line."""
+        return self.checkpoint(run).with_suffix(".jsonl")
+
+    def metrics(self, run: Run) -> Path:
+        """Metrics of a run."""
+        return self.results / "metrics" / "runs" / _cell(run, ".json")
+
+    def gap(self, task: str) -> Path:
+        """Oracle gaps of a task's redactions."""
+        return self.results / "metrics" / "gap" / f"{task}.json"
+
+    def probes(self, task: str) -> Path:
+        """Probes of a task's methods: what their regeneration needs."""
+        return self.results / "metrics" / "probes" / f"{task}.json"
+
+    @property
+    def text_pair(self) -> Path:
+        """The image-text pair that stands in for CLIP, trained."""
+        return self.results / "checkpoints" / "text_pair.safetensors"
+
+    @property
+    def text_pair_metrics(self) -> Path:
+        """How well the pair finds the caption of an image."""
+        return self.results / "metrics" / "text_pair.json"
+
+    def cost(self, task: str) -> Path:
+        """Measured cost of a task's methods."""
+        return self.results / "metrics" / "cost" / f"{task}.json"
+
+    @property
+    def tables(self) -> Path:
+        """Folder of the tables."""
+        return self.results / "tables"
+
+    def figure(self, name: str) -> Path:
+        """A figure by its name."""
+        return self.results / "figures" / f"{name}.png"
+
+    def record(self, verb: str, of: Run | str | None = None) -> Path:
+        """How a verb's results were made: of a run, of a task or split by name, or of the study."""
+        name = _cell(of, ".json") if isinstance(of, Run) else f"{of}.json"
+        folder = self.results / "records"
+        return folder / verb / name if of else folder / f"{verb}.json"
+
+    def runs(self) -> Iterator[Run]:
+        """Every run of the matrix, in the order of the params."""
+        p = self.params
+        for task in p.tasks:
+            for network in p.networks:
+                for method in p.methods:
+                    for seed in p.seeds:
+                        yield Run(p, task, network, method, seed)
+
+    def probed(self, task: str) -> Iterator[Run]:
+        """Runs whose regeneration is probed: of the first seed, from the live prediction."""
+        p = self.params
+        for run in self.runs():
+            method = p.methods[run.method]
+            live = method.dejavu is not None and method.dejavu.condition == "live"
+            if run.task == task and run.seed == p.seeds[0] and live:
+                yield run
+
+
+def _cell(run: Run, suffix: str) -> Path:
+    return Path(run.task, run.network, run.method, f"seed{run.seed}{suffix}")

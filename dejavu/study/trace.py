@@ -1,0 +1,333 @@
+"""Where a number came from: its result, what that was made of and how, and what does not agree."""
+
+import csv
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from dejavu.datasets.reading.manifest import MANIFEST, file_sha256, read_manifest
+from dejavu.runtime.errors import DejaVuError
+from dejavu.study.jobs import Job, job_of
+from dejavu.study.layout import Layout
+from dejavu.study.record import Execution, Record, read_record
+from dejavu.study.run import Run
+
+State = Literal["as recorded", "changed since it was recorded", "not recorded", "not here"]
+OF_RUNS = ("main", "all_metrics")
+"""Tables whose cells are means over runs."""
+_TOLERANCE = 1e-9
+"""Relative; tables are written with ten significant digits."""
+
+
+class Value(BaseModel, frozen=True):
+    """What a metrics file says of one metric, in its unit."""
+
+    metric: str
+    unit: str
+    value: float
+
+
+class Cell(BaseModel, frozen=True):
+    """A table's cell: the mean over the runs of a task, network and method.
+
+    Attributes:
+        mean: what the table says; NaN where it is undefined.
+        n: number of values that it says it is the mean of.
+        values: what the metrics files that are here say, by their path.
+    """
+
+    task: str
+    network: str
+    method: str
+    metric: str
+    unit: str
+    mean: float
+    n: int
+    values: dict[str, float]
+
+
+class Source(BaseModel, frozen=True):
+    """A result, with what it was made of.
+
+    Attributes:
+        path: the file, relative to the repository.
+        sha256: its checksum now; None if it is not here.
+        state: how the file stands to its record.
+        recorded_in: the file of its record.
+        record: how it was made; None if that was not recorded.
+        hashes: what the record's hashes would be by the params and code of now.
+        run: hash of the run that a metrics file says it is of; None for other files.
+        values: what a metrics file says.
+        fingerprints: of the data's manifest, SHA-256 of the images with the ground truth of a
+            task, by split and task.
+        sources: what it was made of.
+    """
+
+    path: str
+    sha256: str | None
+    state: State
+    recorded_in: str
+    record: Record | None
+    hashes: dict[str, str]
+    run: str | None = None
+    values: list[Value] = []
+    fingerprints: dict[str, dict[str, str]] = {}
+    sources: list["Source"] = []
+
+
+class Explanation(BaseModel, frozen=True):
+    """Where a result came from.
+
+    Attributes:
+        result: the file, with its sources.
+        cells: of a table of runs, the cells that were asked for.
+        disagreements: what does not agree, a sentence each.
+    """
+
+    result: Source
+    cells: list[Cell]
+    disagreements: list[str]
+
+
+def study_of(path: Path) -> str:
+    """Name the study of a file, by its place.
+
+    Raises:
+        DejaVuError: no result is in such a place.
+
+    Example:
+        >>> study_of(Path("results/default/tables/main.csv"))
+        'default'
+    """
+    if len(path.parts) < 3 or path.parts[0] not in ("results", "data"):
+        raise DejaVuError(
+            f"{path}: not a result; results are in results/STUDY/ and data/STUDY/ of the "
+            "repository, which is where to call this"
+        )
+    return path.parts[1]
+
+
+def explain(layout: Layout, path: Path, only: dict[str, str] | None = None) -> Explanation:
+    """Say where a result came from.
+
+    Args:
+        layout: its study.
+        path: the file, relative to the repository.
+        only: which cells of a table of runs to explain: values of its columns task, network,
+            method and metric.
+
+    Raises:
+        ParamsError: the file is of a run that the study does not have.
+        DejaVuError: the file is no result, or neither here nor recorded, or a table cannot be
+            narrowed like that.
+    """
+    only, tracer = only or {}, _Tracer(layout)
+    if path.parent == layout.tables and path.stem in OF_RUNS:
+        runs = _chosen(layout, only)
+        result = tracer.source(path, [layout.metrics(run) for run in runs])
+        cells = _cells(layout, path.with_suffix(".csv"), runs, only, tracer.known)
+    elif only:
+        raise DejaVuError(f"{path}: only the tables {' and '.join(OF_RUNS)} can be narrowed")
+    else:
+        result, cells = tracer.source(path), []
+    if result.sha256 is None and result.record is None:
+        raise DejaVuError(f"{path}: neither here nor recorded; make it first (`snakemake`)")
+    known = tracer.known
+    return Explanation(
+        result=result,
+        cells=cells,
+        disagreements=[*_disagreements(known), *_wrong_means(cells), *_mixed(known)],
+    )
+
+
+class _Tracer:
+    """Reads every result once, however many others were made of it."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self.known: dict[Path, Source] = {}
+
+    def source(self, path: Path, inputs: Sequence[Path] | None = None) -> Source:
+        """Describe a file, made of ``inputs`` if not of all that its job reads."""
+        if path not in self.known:
+            job = job_of(self._layout, path)
+            of = _measurements(self._layout, path) or job.inputs if inputs is None else inputs
+            self.known[path] = _describe(path, job, [self.source(one) for one in of])
+        return self.known[path]
+
+
+def _measurements(layout: Layout, path: Path) -> list[Path]:
+    """List what a table of measurements is made of; nothing for any other file."""
+    measured = {"gap": layout.gap, "probes": layout.probes, "cost": layout.cost}
+    if path.parent != layout.tables or path.stem not in measured:
+        return []
+    return [measured[path.stem](task) for task in layout.params.tasks]
+
+
+def _describe(path: Path, job: Job, sources: list[Source]) -> Source:
+    record = read_record(job.record)
+    sha256 = file_sha256(path) if path.is_file() else None
+    recorded = record.outputs.get(path.as_posix()) if record else None
+    state: State = "as recorded" if sha256 == recorded else "changed since it was recorded"
+    if sha256 is None or recorded is None:
+        state = "not here" if sha256 is None else "not recorded"
+    source = Source(
+        path=path.as_posix(),
+        sha256=sha256,
+        state=state,
+        recorded_in=job.record.as_posix(),
+        record=record,
+        hashes=job.hashes,
+        sources=sources,
+    )
+    if job.verb == "evaluate" and sha256:
+        return source.model_copy(update=_metrics(path))
+    if path.name == MANIFEST and state == "as recorded":
+        splits = read_manifest(path.parent).splits
+        fingerprints = {name: split.fingerprints for name, split in splits.items()}
+        return source.model_copy(update={"fingerprints": fingerprints})
+    return source
+
+
+def _metrics(path: Path) -> dict[str, Any]:
+    """Read what a metrics file says: its run and its values."""
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        rows = [(row["name"], row["unit"], row["value"]) for row in tree["metrics"]]
+        values = [Value(metric=name, unit=unit, value=value) for name, unit, value in rows]
+        return {"run": tree["run"], "values": values}
+    except (ValueError, KeyError, TypeError) as error:
+        raise DejaVuError(f"{path}: not a metrics file ({error!r}); make it again") from None
+
+
+def _chosen(layout: Layout, only: dict[str, str]) -> list[Run]:
+    """List the runs that the cells asked for are means of."""
+    wanted = {column: value for column, value in only.items() if column != "metric"}
+    runs = [r for r in layout.runs() if all(getattr(r, k) == v for k, v in wanted.items())]
+    if not runs:
+        p = layout.params
+        raise DejaVuError(
+            f"no run is of {', '.join(f'{k} {v}' for k, v in wanted.items())}; the study has tasks "
+            f"{', '.join(p.tasks)}, networks {', '.join(p.networks)}, methods "
+            f"{', '.join(p.methods)}"
+        )
+    return runs
+
+
+def _cells(
+    layout: Layout, table: Path, runs: list[Run], only: dict[str, str], known: dict[Path, Source]
+) -> list[Cell]:
+    """Read the chosen cells of a table, each with the values of its runs' metrics files."""
+    if not table.is_file():
+        if "metric" in only:
+            raise DejaVuError(f"{table}: is not here, so no metric of it can be chosen")
+        return []
+    try:
+        with table.open(encoding="utf-8", newline="") as file:
+            rows = [*csv.DictReader(file)]
+        chosen = [row for row in rows if all(row[k] == value for k, value in only.items())]
+        cells = [_cell(layout, row, runs, known) for row in chosen]
+        metrics = dict.fromkeys(row["metric"] for row in rows if _is_of(row, runs))
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise DejaVuError(
+            f"{table}: not a table of this version ({error!r}); make it again"
+        ) from None
+    if not cells:
+        asked = ", ".join(f"{column} {value}" for column, value in only.items())
+        asked = asked or "any run of the study"
+        raise DejaVuError(f"{table}: has no cell of {asked}; its metrics: {', '.join(metrics)}")
+    return cells
+
+
+def _cell(layout: Layout, row: dict[str, str], runs: list[Run], known: dict[Path, Source]) -> Cell:
+    sources = [known[layout.metrics(run)] for run in runs if _is_of(row, [run])]
+    values = {
+        source.path: value.value
+        for source in sources
+        for value in source.values
+        if value.metric == row["metric"]
+    }
+    return Cell(
+        task=row["task"],
+        network=row["network"],
+        method=row["method"],
+        metric=row["metric"],
+        unit=row["unit"],
+        mean=float(row["mean"] or math.nan),
+        n=int(row["n"]),
+        values=values,
+    )
+
+
+def _is_of(row: dict[str, str], runs: list[Run]) -> bool:
+    """Whether a table's row is of one of the runs."""
+    labels = row["task"], row["network"], row["method"]
+    return any((run.task, run.network, run.method) == labels for run in runs)
+
+
+def _disagreements(known: dict[Path, Source]) -> Iterator[str]:
+    """Say which files are not as they were recorded, or of other params or inputs than now."""
+    for source in known.values():
+        record, path = source.record, source.path
+        if source.state in ("not recorded", "changed since it was recorded"):
+            yield f"{path}: {source.state} ({source.recorded_in})"
+        asked = source.hashes
+        found = record.hashes if record else asked | ({"run": source.run} if source.run else {})
+        for name in (name for name in asked if found.get(name) != asked[name]):
+            yield (
+                f"{path}: stale: made by {name} {found.get(name)}, and params and code of now ask "
+                f"for {asked[name]}"
+            )
+        for name, sha256 in record.inputs.items() if record else ():
+            now = known.get(Path(name))
+            if now and sha256 != (_recorded(now) or now.sha256 or sha256):
+                yield f"{path}: made of another {name} than that of now"
+        if record and record.execution is None:
+            yield f"{path}: found finished in the store, which did not say how it was trained"
+
+
+def _recorded(source: Source) -> str | None:
+    return source.record.outputs.get(source.path) if source.record else None
+
+
+def _wrong_means(cells: list[Cell]) -> Iterator[str]:
+    for cell in cells:
+        where = f"{cell.task} {cell.network} {cell.method} {cell.metric}"
+        values = [*cell.values.values()]
+        if len(values) != cell.n:
+            yield f"{where}: the table's mean is of {cell.n} values, and {len(values)} are here"
+            continue
+        mean = math.fsum(values) / len(values)
+        both_undefined = math.isnan(mean) and math.isnan(cell.mean)
+        if not (both_undefined or math.isclose(mean, cell.mean, rel_tol=_TOLERANCE)):
+            yield f"{where}: the table says {cell.mean}, and the mean of its values is {mean}"
+
+
+_ASPECTS: dict[str, Callable[[Execution], str]] = {
+    "commit": lambda e: e.code.commit,
+    "number of processes": lambda e: str(e.processes),
+    "machine": lambda e: ", ".join([e.hardware.processor, *e.hardware.gpus]),
+    "set of package versions": lambda e: ", ".join(f"{k} {v}" for k, v in e.versions.items()),
+}
+
+
+def _mixed(known: dict[Path, Source]) -> Iterator[str]:
+    """Say where results of one kind were made by different code or on different machines."""
+    records = {s.recorded_in: s.record for s in known.values() if s.record}
+    executions: dict[str, list[Execution]] = {}
+    for record in records.values():
+        if record.execution:
+            executions.setdefault(record.verb, []).append(record.execution)
+    for verb, made in executions.items():
+        for aspect, read in _ASPECTS.items():
+            counts = Counter(map(read, made))
+            if len(counts) > 1:
+                listed = "; ".join(f"{count} by {what}" for what, count in counts.most_common())
+                yield f"{verb}: made by more than one {aspect}: {listed}"
+        if dirty := sum(bool(one.code.dirty) for one in made):
+            yield f"{verb}: {dirty} of {len(made)} made by code or params that are in no commit"

@@ -1,0 +1,1 @@
+"""Dense-prediction tasks, a file each."""

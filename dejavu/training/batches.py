@@ -1,0 +1,124 @@
+"""What each training step sees: batches of a seed's images, with the labels that are used."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from dejavu.config import TrainParams
+from dejavu.data.sample import Sample, collate
+from dejavu.data.split import Split
+from dejavu.runtime.errors import DataError
+from dejavu.runtime.seeding import generator
+from dejavu.training.parallel import ALONE, Share
+
+
+class Batch(NamedTuple):
+    """A step's batch.
+
+    Attributes:
+        sample: images with their labels.
+        scenes: B, the images' positions in the seed's subset.
+    """
+
+    sample: Sample
+    scenes: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch with its images and labels on ``device``."""
+        return Batch(self.sample.to(device), self.scenes)
+
+
+class Batches(Dataset[Batch]):
+    """Batches by step, pure functions of (params, seed, step).
+
+    Args:
+        split: the training pool.
+        params: subset, batch size, labels, augmentation, flips.
+        seed: the run's seed.
+        share: this process's part of every batch.
+
+    Raises:
+        DataError: the pool has fewer images than the params ask for.
+
+    Attributes:
+        subset: the seed's images, sorted indices into the pool, without repetition.
+        labelled: for each of them, whether its labels are used.
+    """
+
+    def __init__(self, split: Split, params: TrainParams, seed: int, share: Share = ALONE) -> None:
+        self._split, self._params, self._seed = split, params, seed
+        self._mine = share.of(params.batch_size)
+        if problem := params.too_many(len(split)):
+            raise DataError(problem)
+        size = len(split) if params.subset is None else params.subset
+        drawn = torch.randperm(len(split), generator=generator(seed, "subset"))
+        self.subset = drawn[:size].sort().values
+        count = size if params.labelled is None else params.labelled
+        order = torch.randperm(size, generator=generator(seed, "labelled"))
+        self.labelled = order.argsort() < count
+        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
+
+    def __getitem__(self, step: int) -> Batch:
+        return self.draw(step)
+
+    def steps(self, first: int, end: int) -> Iterable[Batch]:
+        """Yield the batches of steps ``first`` to ``end`` - 1, prepared by worker processes."""
+        steps = range(first, end)
+        if not self._params.workers or not steps:
+            return map(self.draw, steps)
+        self._split.example(0)  # what a data set parses once is parsed before the processes part
+        return DataLoader(
+            self,
+            batch_size=None,
+            sampler=steps,
+            num_workers=self._params.workers,
+            generator=torch.Generator(),
+        )
+
+    def draw(self, step: int) -> Batch:
+        """Return a step's batch: each epoch is a permutation; a last partial batch is left out."""
+        params, seed = self._params, self._seed
+        epoch, position = divmod(step, len(self.subset) // params.batch_size)
+        if epoch != self._epoch:  # of 10^6 images it takes 20 ms, too long for every step
+            order = torch.randperm(len(self.subset), generator=generator(seed, "batches", epoch))
+            self._epoch, self._order = epoch, order
+        scenes = self._order[position * params.batch_size :][self._mine]
+        sample = self._hide(self._read(self.subset[scenes], step), scenes)
+        if params.flip:
+            draws = torch.rand(params.batch_size, generator=generator(seed, "flip", step))
+            sample = sample.flip(draws[self._mine] < 0.5)
+        return Batch(sample, scenes)
+
+    def _read(self, indices: Tensor, step: int) -> Sample:
+        """Read images, and vary them where the params say so."""
+        recipe = self._params.augmentation
+        if recipe.changes_nothing:
+            return self._split.batch(indices)
+        from dejavu.data.augmentation import augment  # imports torchvision, which takes a second
+
+        first = step * self._params.batch_size + self._mine.start
+        return collate(
+            [
+                augment(
+                    self._split.example(int(index)),
+                    recipe,
+                    generator(self._seed, "augmentation", first + offset),
+                )
+                for offset, index in enumerate(indices)
+            ]
+        )
+
+    def _hide(self, sample: Sample, scenes: Tensor) -> Sample:
+        """Hide the labels that are not used: of an image, the same ones in every epoch."""
+        density = self._params.label_density
+        if density == 1 and self.labelled.all():
+            return sample
+        size = sample.label.shape[1:]
+        known = [
+            torch.rand(size, generator=generator(self._seed, "label density", int(scene))) < density
+            for scene in scenes
+        ]
+        return sample.hide_labels(torch.stack(known) & self.labelled[scenes].view(-1, 1, 1))

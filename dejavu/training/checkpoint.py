@@ -1,0 +1,162 @@
+"""Checkpoints: the weights of a finished run, with the run that they belong to.
+
+One safetensors file holds the base network under its plain state-dict names and, for a run with
+the DejaVu loss, the regeneration module under the prefix ``criterion.``. Whoever deploys the
+network reads the plain names alone.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from dejavu.method.loss import RegenerationLoss
+from dejavu.runtime.errors import CheckpointError
+from dejavu.runtime.files import whole_file
+from dejavu.tasks.base import Task
+from dejavu.training.build import build_criterion, build_network, build_task
+
+_CRITERION = "criterion."
+_METADATA = "dejavu"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a run was made from; it is stored with its weights.
+
+    Attributes:
+        run: hash of the run.
+        identity: the fields that made the run (see `dejavu.study.run`).
+        palette: one RGB colour (0 to 255) per class of the data.
+        data: fingerprint of the training images and of the task's ground truth.
+        weights: SHA-256 of the encoder's weights before training; None where they were drawn.
+    """
+
+    run: str
+    identity: dict[str, Any]
+    palette: Sequence[Sequence[int]]
+    data: str
+    weights: str | None = None
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A finished run.
+
+    Attributes:
+        provenance: what it was made from.
+        task: the task, with that palette.
+        model: the base network with its trained weights, in evaluation mode.
+        criterion: the trained DejaVu loss, or None for a run without one.
+    """
+
+    provenance: Provenance
+    task: Task
+    model: nn.Module
+    criterion: RegenerationLoss | None
+
+
+def save_checkpoint(
+    path: Path, provenance: Provenance, model: nn.Module, criterion: nn.Module | None
+) -> None:
+    """Write a finished run's weights to ``path``, whole or not at all."""
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    for name, tensor in criterion.state_dict().items() if criterion else ():
+        tensors[_CRITERION + name] = tensor.contiguous()
+    # One key alone: safetensors writes several in an order that changes from file to file.
+    metadata = {_METADATA: json.dumps(asdict(provenance))}
+    with whole_file(path) as temporary:
+        # Not save_file: its own temporary name would be left behind, and a full disk not named.
+        temporary.write_bytes(save(tensors, metadata))
+
+
+def load_checkpoint(path: Path, criterion: bool = True) -> Checkpoint:
+    """Rebuild a finished run's networks from its file.
+
+    Args:
+        path: the file.
+        criterion: whether to rebuild the DejaVu loss, too, which may need weights of its own.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, or was not written by this project.
+    """
+    tensors, provenance = _read(path)
+    try:
+        identity = provenance.identity
+        task = build_task(identity, provenance.palette)
+        model = build_network(identity, task, pretrained=False)
+        loss = build_criterion(identity, task, model) if criterion else None
+    except (KeyError, TypeError, ValueError) as error:
+        raise _other_version(path, error) from None
+    own = {k: v for k, v in tensors.items() if k.startswith(_CRITERION)}
+    try:
+        model.load_state_dict({k: v for k, v in tensors.items() if k not in own})
+        if loss:
+            loss.load_state_dict({k.removeprefix(_CRITERION): v for k, v in own.items()})
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{path}: its weights do not fit its own params: {reason}") from None
+    model.eval()
+    return Checkpoint(provenance, task, model, loss)
+
+
+def check_checkpoint(path: Path, run: str) -> None:
+    """Make sure that a file is a whole checkpoint of a run, by its hash.
+
+    Raises:
+        CheckpointError: it is missing, truncated, foreign, or of another run.
+    """
+    made = _read(path)[1].run
+    if made != run:
+        raise CheckpointError(f"{path}: is of run {made}, not {run}; delete it and run again")
+
+
+def load_model(path: str | Path) -> nn.Module:
+    """Load the trained base network alone, ready for inference: the CRM is left behind.
+
+    The network maps B x 3 x H x W images, normalised as `dejavu.data.sample.normalise` does, to
+    raw outputs of the same size.
+
+    Args:
+        path: a trained run's file, or one that `strip` wrote.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, or was not written by this project.
+    """
+    return load_checkpoint(Path(path), criterion=False).model
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], Provenance]:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint; train it, or run `dvc pull`")
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"{path}: truncated or not a safetensors file ({error}); delete it and run again"
+        ) from None
+    if _METADATA not in metadata:
+        raise CheckpointError(f"{path}: has no metadata of ours: not a checkpoint of this project")
+    try:
+        return tensors, Provenance(**json.loads(metadata[_METADATA]))
+    except (TypeError, ValueError) as error:
+        raise _other_version(path, error) from None
+
+
+def _other_version(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"{path}: was written by another version of this project ({error!r}); train it again"
+    )
+
+
+def best_device() -> torch.device:
+    """Return the accelerator that this process may use, or the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

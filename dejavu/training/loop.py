@@ -1,0 +1,253 @@
+"""One training loop for every task, network and method, read top to bottom in one sitting."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+import torch
+
+from dejavu.config import TrainParams
+from dejavu.data.opening import open_split
+from dejavu.data.split import Split
+from dejavu.runtime.errors import CheckpointError, DejaVuError, is_out_of_memory
+from dejavu.runtime.files import copy_file, locked, whole_file
+from dejavu.runtime.progress import Progress, silent
+from dejavu.study.run import Run
+from dejavu.training.batches import Batch, Batches
+from dejavu.training.build import build_task
+from dejavu.training.checkpoint import Provenance, best_device, check_checkpoint, save_checkpoint
+from dejavu.training.optimisation import (
+    clip_gradients,
+    create_optimizer,
+    encoder_digest,
+    learning_rate,
+    set_rate,
+)
+from dejavu.training.parallel import Share, average_gradients, mean_across, shared_batches
+from dejavu.training.step import Arm
+
+Describe = Callable[[Path, float], None]
+"""Called with a run's folder in the store and the seconds that its steps took."""
+
+
+class Trained(NamedTuple):
+    """A finished run.
+
+    Attributes:
+        folder: where the store keeps it.
+        fresh: whether this process trained it, in part at least, or found it.
+    """
+
+    folder: Path
+    fresh: bool
+
+
+def train(
+    run: Run,
+    data: Path,
+    store: Path,
+    output: Path,
+    progress: Progress = silent,
+    text_pair: Path | None = None,
+    describe: Describe = lambda folder, seconds: None,
+) -> Trained:
+    """Train ``run``, or find it finished in the store, and put it where it is wanted.
+
+    Args:
+        run: what to train.
+        data: folder of the prepared data.
+        store: folder of all runs, keyed by their hash; a killed run resumes from there.
+        output: checkpoint to write; the training log goes beside it as ``.jsonl``.
+        progress: called after each step.
+        text_pair: the trained image-text pair; only a method that is supervised by it needs it.
+        describe: called before a trained run's weights get their name in the store, so that
+            whoever finds them there finds what it wrote.
+
+    Returns:
+        Where the store keeps the run, and whether it had to be trained.
+
+    Raises:
+        DejaVuError: the loss is not finite; the message names the step.
+        DataError: the data is missing or damaged.
+        CheckpointError: the resume state or the finished run in the store cannot be read.
+    """
+    scenes = open_split(data, run.params.data, "train", [run.task])
+    scenes.verify()
+    work = work_folder(store, run, scenes)
+    with shared_batches(run.train.processes) as share, _alone(work, share):
+        model = work / "model.safetensors"
+        finished = model.exists()
+        if finished:
+            check_checkpoint(model, run.hash)
+        else:
+            _fit(run, scenes, work, progress, text_pair, share, describe)
+        if share.first:
+            copy_file(work / "log.jsonl", output.with_suffix(".jsonl"))
+            copy_file(model, output)
+    return Trained(work, fresh=not finished)
+
+
+@contextmanager
+def _alone(work: Path, share: Share) -> Iterator[None]:
+    """Hold a run's folder for all processes that train it together; the first has its lock."""
+    with locked(work) if share.first else nullcontext():
+        share.wait()
+        yield
+        share.wait()
+
+
+def work_folder(store: Path, run: Run, scenes: Split) -> Path:
+    """Name the folder of a run in the store.
+
+    On other images it is another run, though the same params found them.
+    """
+    return store / f"{run.hash}-{scenes.record.fingerprints[run.task][:8]}"
+
+
+def _fit(
+    run: Run,
+    scenes: Split,
+    work: Path,
+    progress: Progress,
+    text_pair: Path | None,
+    share: Share,
+    describe: Describe,
+) -> None:
+    # ---- deterministic arithmetic, data, networks -------------------------------------------
+    params, device = run.train, best_device()
+    prepare_torch(params)
+    batches = Batches(scenes, params, run.seed, share)
+    palette = scenes.manifest.palette
+    arm = Arm(run, build_task(run.identity(), palette), device, share)
+    arm.supervise([scenes.caption(i) for i in batches.subset.tolist()], text_pair)
+    optimizer = create_optimizer(arm.model, arm.criterion, params)
+
+    pretrained = run.params.networks[run.network].pretrained
+    weights = encoder_digest(arm.model) if pretrained else None
+
+    # ---- where an earlier attempt stopped ---------------------------------------------------
+    state_file, log_file = work / "state.pt", work / "log.jsonl"
+    state = _load_state(state_file, run.hash)
+    share.wait()  # until all have read it: the first removes it when the run is finished
+    if state:
+        arm.model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        if arm.criterion:
+            arm.criterion.load_state_dict(state["criterion"])
+    first, seconds = state.get("step", 0), state.get("seconds", 0.0)
+    if share.first:
+        _cut_log(log_file, state.get("log_bytes", 0))
+
+    with (log_file if share.first else Path(os.devnull)).open("a", encoding="utf-8") as log:
+        started = time.perf_counter()
+        for step, batch in enumerate(batches.steps(first, params.steps), start=first):
+            # ---- one step -------------------------------------------------------------------
+            rate = learning_rate(step, params)
+            losses = training_step(run, arm, optimizer, batch.to(device), step, rate)
+
+            # ---- log, resume state ----------------------------------------------------------
+            seconds, started = seconds + time.perf_counter() - started, time.perf_counter()
+            progress(step + 1, params.steps, f"loss {losses['task_loss']:.3f}")
+            if step % params.log_every == 0 or step + 1 == params.steps:
+                line = {"step": step, "seconds": round(seconds, 3), "learning_rate": rate, **losses}
+                log.write(json.dumps(line) + "\n")
+            if share.first and (step + 1) % params.checkpoint_every == 0:
+                _sync(log)
+                state = {
+                    "run": run.hash,
+                    "step": step + 1,
+                    "seconds": seconds,
+                    "log_bytes": log_file.stat().st_size,
+                    "model": arm.model.state_dict(),
+                    "criterion": arm.criterion.state_dict() if arm.criterion else {},
+                    "optimizer": optimizer.state_dict(),
+                }
+                with whole_file(state_file) as temporary:
+                    torch.save(state, temporary)
+        _sync(log)
+
+    # ---- the finished run -------------------------------------------------------------------
+    if not share.first:
+        return
+    images = scenes.record.fingerprints[run.task]
+    made_from = Provenance(run.hash, run.identity(), palette, images, weights)
+    describe(work, seconds)
+    save_checkpoint(work / "model.safetensors", made_from, arm.model.cpu(), arm.criterion)
+    state_file.unlink(missing_ok=True)
+
+
+def training_step(
+    run: Run, arm: Arm, optimizer: torch.optim.Optimizer, batch: Batch, step: int, rate: float
+) -> dict[str, float | None]:
+    """Take one optimiser step; return the unweighted losses and the network's gradient norm.
+
+    Raises:
+        DejaVuError: a loss is not finite.
+    """
+    weighted = arm.losses(batch, step)
+    terms = mean_across(torch.stack([loss.detach() for loss in weighted.values()])).tolist()
+    losses = {f"{name}_loss": term for name, term in zip(weighted, terms, strict=True)}
+    if not all(map(math.isfinite, losses.values())):
+        raise DejaVuError(
+            f"step {step} of {run.task}/{run.network}/{run.method} seed {run.seed}: the loss is "
+            f"not finite ({losses}); lower train.learning_rate or the method's gamma"
+        )
+
+    optimizer.zero_grad(set_to_none=True)
+    torch.stack([*weighted.values()]).sum().backward()
+    average_gradients([arm.model, arm.criterion])
+    norm = clip_gradients(arm.model, run.train)
+    if arm.criterion:
+        clip_gradients(arm.criterion, run.train)
+    set_rate(optimizer, rate)
+    optimizer.step()
+    unweighted = {f"{name}_loss": losses[f"{name}_loss"] / w for name, w in arm.weights.items()}
+    return {"dejavu_loss": None, **losses, **unweighted, "grad_norm": norm}
+
+
+def prepare_torch(params: TrainParams) -> None:
+    """Make arithmetic repeatable: a fixed number of threads, deterministic kernels."""
+    torch.set_num_threads(params.threads)
+    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
+
+
+def _load_state(path: Path, run: str) -> dict[str, Any]:
+    """Read a resume state; empty where there is none."""
+    if not path.exists():
+        return {}
+    try:
+        # On the CPU first: the device that wrote the state may be gone.
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch names no common type for what a damaged file raises
+        if isinstance(error, OSError) or is_out_of_memory(error):
+            raise  # the file may be whole
+        raise CheckpointError(
+            f"{path}: cannot be read as a resume state ({type(error).__name__}); "
+            "delete it to start the run anew"
+        ) from None
+    if state.get("run") != run:
+        raise CheckpointError(f"{path}: belongs to another run; delete it to start this one anew")
+    return state
+
+
+def _cut_log(path: Path, size: int) -> None:
+    """Drop what was logged after the resume state."""
+    path.touch()
+    if path.stat().st_size < size:
+        raise CheckpointError(
+            f"{path}: is shorter than the resume state beside it says; delete {path.parent} to "
+            "start the run anew"
+        )
+    os.truncate(path, size)
+
+
+def _sync(log: TextIO) -> None:
+    """Bring a log to the disk: what is written next says how long it is, or that it is whole."""
+    log.flush()
+    if log.name != os.devnull:
+        os.fsync(log.fileno())

@@ -1,0 +1,121 @@
+import random
+import shutil
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from dejavu.datasets.fetching.unpacking import is_unpacked, unpack
+from dejavu.runtime.errors import DataError
+
+CONTENT = random.Random(0).randbytes(5000)
+
+
+def packed(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+FILES = {"set/images/1.jpg": CONTENT, "set/empty.txt": b"", "set/deep/er/2.png": b"two"}
+
+
+def test_an_archive_is_unpacked_once(tmp_path: Path) -> None:
+    archive = packed(tmp_path / "set.zip", FILES)
+    assert not is_unpacked(archive, tmp_path)
+    unpack(archive, tmp_path)
+    assert {name: (tmp_path / name).read_bytes() for name in FILES} == FILES
+    assert is_unpacked(archive, tmp_path)
+    unpack(archive, tmp_path, lambda done, total, note="": pytest.fail("unpacked again"))
+    archive.unlink()
+    unpack(archive, tmp_path)  # the receipt is enough
+
+
+def test_a_file_that_went_missing_is_unpacked_again(tmp_path: Path) -> None:
+    archive = packed(tmp_path / "set.zip", FILES)
+    unpack(archive, tmp_path)
+    (tmp_path / "set/deep/er/2.png").unlink()
+    assert not is_unpacked(archive, tmp_path)
+    steps: list[int] = []
+    unpack(archive, tmp_path, lambda done, total, note="": steps.append(total))
+    assert (tmp_path / "set/deep/er/2.png").read_bytes() == b"two"
+    assert steps == [1]
+
+
+def test_what_is_there_is_accepted_and_never_overwritten(tmp_path: Path) -> None:
+    archive = packed(tmp_path / "set.zip", FILES)
+    mine = tmp_path / "set/deep/er/2.png"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"TWO")
+    unpack(archive, tmp_path)
+    assert mine.read_bytes() == b"TWO"
+    mine.write_bytes(b"another file")
+    (tmp_path / "set/empty.txt").unlink()
+    with pytest.raises(DataError, match=r"2\.png: is 12 bytes, and 3 in the archive"):
+        unpack(archive, tmp_path)
+    assert mine.read_bytes() == b"another file"
+
+
+def test_archives_in_an_archive_are_unpacked_beside_themselves(tmp_path: Path) -> None:
+    inner = packed(tmp_path / "inner.zip", {"pngs/1.png": b"one"}).read_bytes()
+    archive = packed(tmp_path / "set.zip", {"labels/pngs.zip": inner, "labels/a.json": b"{}"})
+    unpack(archive, tmp_path)
+    assert (tmp_path / "labels/pngs/1.png").read_bytes() == b"one"
+    (tmp_path / "labels/pngs.zip").unlink()
+    (tmp_path / "labels/a.json").unlink()
+    unpack(archive, tmp_path)
+    assert (tmp_path / "labels/a.json").exists()
+    assert not (tmp_path / "labels/pngs.zip").exists()
+    archive.unlink()
+    assert is_unpacked(archive, tmp_path)
+    (tmp_path / "labels/pngs/1.png").unlink()
+    assert not is_unpacked(archive, tmp_path)
+
+
+def test_an_archive_is_not_done_before_those_in_it_are(tmp_path: Path) -> None:
+    archive = packed(tmp_path / "set.zip", {"labels/pngs.zip": b"damaged"})
+    with pytest.raises(DataError, match=r"pngs\.zip: is damaged"):
+        unpack(archive, tmp_path)
+    assert not is_unpacked(archive, tmp_path)
+
+
+def test_the_shadows_that_macos_packs_are_left_out(tmp_path: Path) -> None:
+    files = {"labels/a.json": b"{}", "__MACOSX/labels/._pngs.zip": b"no archive"}
+    unpack(packed(tmp_path / "set.zip", files), tmp_path)
+    assert (tmp_path / "labels/a.json").exists()
+    assert not (tmp_path / "__MACOSX").exists()
+
+
+@pytest.mark.parametrize("name", ["../out.txt", "set/../../out.txt", "/out.txt"])
+def test_no_file_leaves_the_root(tmp_path: Path, name: str) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    archive = packed(root / "set.zip", {"set/1.txt": b"1", name: b"out"})
+    with pytest.raises(DataError, match=r"set\.zip: .*leads out of the folder"):
+        unpack(archive, root)
+    assert sorted(tmp_path.rglob("*")) == [root, archive]
+
+
+@pytest.mark.parametrize("harm", ["text", "truncated", "flipped", "garbled"])
+def test_a_damaged_archive_is_told_and_leaves_no_damaged_file(tmp_path: Path, harm: str) -> None:
+    archive = packed(tmp_path / "set.zip", {"1.jpg": CONTENT})
+    content = archive.read_bytes()
+    flipped = content[:2000] + bytes([content[2000] ^ 1]) + content[2001:]
+    garbled = content[:35] + b"\xff" + content[36:]  # no such kind of deflated block
+    harmed = {"text": b"<html>", "truncated": content[:-30], "flipped": flipped, "garbled": garbled}
+    archive.write_bytes(harmed[harm])
+    with pytest.raises(DataError, match=r"set\.zip: is damaged"):
+        unpack(archive, tmp_path)
+    assert list(tmp_path.iterdir()) == [archive]
+
+
+def test_an_archive_too_large_for_the_disk_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = packed(tmp_path / "set.zip", FILES)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=5002))
+    with pytest.raises(DataError, match=r"holds 5,003 bytes, and the disk has 5,002 free"):
+        unpack(archive, tmp_path)
+    assert list(tmp_path.iterdir()) == [archive]

@@ -1,0 +1,261 @@
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dejavu.config import Params, parse_params
+from dejavu.runtime.errors import ParamsError
+from dejavu.study import run as identity
+from dejavu.study.run import (
+    Run,
+    code_hash,
+    cost_hash,
+    data_hash,
+    evaluation_hash,
+    gap_hash,
+    probes_hash,
+    text_pair_hash,
+)
+from dejavu.tasks.base import TASKS
+from tests.config.test_config import with_value
+from tests.support.studies import TINY, tiny_params
+
+
+def run(params: Params, method: str = "dejavu-spatial", task: str = "depth") -> Run:
+    return Run(params, task, "fpn", method, 0)
+
+
+def changed(path: str, value: Any) -> Params:
+    return parse_params(with_value(path, value), "changed")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("train.steps", 7),
+        ("train.threads", 2),
+        ("data.rooms.seed", 1),
+        ("networks.fpn.width", 8),
+        ("methods.dejavu-spatial.dejavu.gamma.depth", 0.2),
+        ("methods.dejavu-spatial.dejavu.redaction.keep", 0.4),
+        ("methods.dejavu-spatial.dejavu.crm.width", 8),
+        ("methods.dejavu-spatial.dejavu.crm.passes", 2),
+        ("methods.dejavu-spatial.dejavu.distance", {"mse": 1.0, "l1": 1.0}),
+        ("methods.dejavu-spatial.dejavu.cyclic", {"gamma": dict.fromkeys(TASKS, 1.0)}),
+        ("methods.dejavu-spatial.dejavu.text", {"gamma": dict.fromkeys(TASKS, 1.0)}),
+        ("methods.dejavu-spatial.boundary_weight", 1.0),
+        ("methods.dejavu-spatial.erasing", 0.5),
+        ("methods.dejavu-spatial.steps_factor", 2.0),
+        ("train.labelled", 4),
+        ("train.label_density", 0.5),
+    ],
+)
+def test_what_changes_the_result_changes_the_run(params: Params, path: str, value: Any) -> None:
+    assert run(changed(path, value)).hash != run(params).hash
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("study", "other"),
+        ("seeds", [0, 1, 2]),
+        ("train.checkpoint_every", 1),
+        ("train.jobs_per_device", 2),
+        ("evaluation.split", "val"),
+        ("report.confidence", 0.9),
+        ("methods.dejavu-spatial.dejavu.gamma.normals", 0.2),
+        ("methods.dejavu-spectral.dejavu.redaction.cutoff", 0.1),
+        ("methods.dejavu-spatial.boundary_width", 7),  # without a boundary_weight
+        ("text_pair.steps", 9),  # without a method that is supervised by text
+    ],
+)
+def test_what_does_not_change_the_result_keeps_the_run(
+    params: Params, path: str, value: Any
+) -> None:
+    assert run(changed(path, value)).hash == run(params).hash
+
+
+def test_weights_are_the_tasks_own(params: Params) -> None:
+    gamma = {"segmentation": 0.1, "depth": 0.2, "normals": 0.3}
+    cyclic = changed("methods.dejavu-spatial.dejavu.cyclic", {"gamma": gamma})
+    own = TINY["methods"]["dejavu-spatial"]["dejavu"]["gamma"]
+    assert run(cyclic).weights == {"dejavu": own["depth"], "cyclic": 0.2}
+    assert run(cyclic, task="normals").weights == {"dejavu": own["normals"], "cyclic": 0.3}
+    assert run(params, "baseline").weights == {}
+    other = changed("methods.dejavu-spatial.dejavu.cyclic", {"gamma": gamma | {"normals": 9.0}})
+    assert run(other).hash == run(cyclic).hash
+
+
+def supervised(**text: Any) -> Params:
+    tree = {"gamma": dict.fromkeys(TASKS, 1.0)} | text
+    return changed("methods.dejavu-spatial.dejavu.text", tree)
+
+
+def test_the_text_pair_is_part_of_the_runs_that_it_supervises() -> None:
+    params = supervised()
+    longer = params.model_copy(
+        update={"text_pair": params.text_pair.model_copy(update={"steps": 9})}
+    )
+    assert run(longer).hash != run(params).hash
+    assert run(longer, "baseline").hash == run(params, "baseline").hash
+    assert text_pair_hash(longer) != text_pair_hash(params)
+
+
+def test_clips_weights_count_by_name_and_size_wherever_they_are(tmp_path: Path) -> None:
+    files = [tmp_path / folder / "clip.pt" for folder in ("a", "b", "c")]
+    for file, size in zip(files, (5, 5, 6), strict=True):
+        file.parent.mkdir()
+        file.write_bytes(b"x" * size)
+    here, moved, other = (
+        run(supervised(encoder="clip", clip_weights=str(file))).hash for file in files
+    )
+    assert here == moved != other
+
+
+def test_probes_depend_on_the_runs_that_they_probe(params: Params) -> None:
+    other = changed("methods.dejavu-spatial.dejavu.gamma.depth", 0.2)
+    assert probes_hash(other, "depth") != probes_hash(params, "depth")
+    assert probes_hash(other, "normals") == probes_hash(params, "normals")
+
+
+@pytest.mark.parametrize("hashed", [gap_hash, probes_hash, cost_hash])
+def test_measurements_depend_on_their_labels_and_batches(params: Params, hashed: Any) -> None:
+    methods = {("renamed" if k == "dejavu-spatial" else k): v for k, v in TINY["methods"].items()}
+    assert hashed(tiny_params(methods=methods), "depth") != hashed(params, "depth")
+    assert hashed(changed("evaluation.batch_size", 2), "depth") != hashed(params, "depth")
+
+
+def test_a_method_changes_its_own_runs_alone(params: Params) -> None:
+    other = changed("methods.dejavu-spatial.dejavu.gamma.depth", 0.2)
+    for method in ("baseline", "dejavu-spectral"):
+        assert run(other, method).hash == run(params, method).hash
+
+
+def test_labels_are_no_part_of_a_run(params: Params) -> None:
+    methods = {("renamed" if k == "dejavu-spatial" else k): v for k, v in TINY["methods"].items()}
+    assert run(tiny_params(methods=methods), "renamed").hash == run(params).hash
+
+
+def test_each_phase_depends_on_its_own_params(params: Params) -> None:
+    other = changed("evaluation.split", "val")
+    assert evaluation_hash(other) != evaluation_hash(params)
+    assert data_hash(other) == data_hash(params)
+    assert gap_hash(changed("gap.steps", 4), "depth") != gap_hash(params, "depth")
+    assert gap_hash(params, "depth") != gap_hash(params, "normals")
+    assert cost_hash(changed("cost.rounds", 3), "depth") != cost_hash(params, "depth")
+    assert data_hash(changed("data.rooms.coupling", 0.1)) != data_hash(params)
+
+
+def test_unknown_cells_are_refused(params: Params) -> None:
+    with pytest.raises(ParamsError, match=r"methods: the study has no 'none'; it has: baseline"):
+        run(params, "none")
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package of two modules in place of ours."""
+    (tmp_path / "top.py").write_text('"""Doc."""\nfrom dejavu.deep import f\n\nx = f(1)\n')
+    (tmp_path / "deep.py").write_text('def f(a):\n    """Doc."""\n    return a + 1\n')
+    monkeypatch.setattr(identity, "_PACKAGE", tmp_path)
+    return tmp_path
+
+
+def forget() -> None:
+    for cached in (code_hash, identity._tree, identity._parse, identity._imports):
+        cached.cache_clear()
+
+
+def fresh_hash(module: str = "top", without: str = "") -> str:
+    forget()
+    try:
+        return code_hash(module, without)
+    finally:
+        forget()
+
+
+def test_code_counts_through_imports_and_words_do_not(package: Path) -> None:
+    before, apart = fresh_hash(), fresh_hash(without="deep")
+    (package / "deep.py").write_text('def f(a):  # why\n    """Other."""\n\n    return (a + 1)\n')
+    assert fresh_hash() == before
+    (package / "deep.py").write_text("def f(a):\n    return a + 2\n")
+    assert fresh_hash() != before
+    assert fresh_hash(without="deep") == apart
+
+
+def test_a_module_of_docstring_alone_can_be_hashed(package: Path) -> None:
+    (package / "top.py").write_text('"""Only words."""\n')
+    assert fresh_hash()
+
+
+PHASES = (("datasets.rooms", ""), ("training.text_pair", ""), ("training.loop", "metrics"))
+
+
+def test_what_is_remembered_changes_no_hash() -> None:
+    """A phase has the hash of a first call, whatever was hashed before it."""
+    alone = {phase: fresh_hash(*phase) for phase in PHASES}
+    assert len({*alone.values()}) == len(PHASES)
+    forget()
+    assert {phase: code_hash(*phase) for phase in reversed(PHASES)} == alone
+
+
+def test_a_module_is_read_once_however_many_phases_need_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[bytes] = []
+    parse = ast.parse
+    monkeypatch.setattr(identity.ast, "parse", lambda text: read.append(text) or parse(text))
+    forget()
+    for phase in PHASES:
+        code_hash(*phase)
+    modules = set().union(*(identity._closure(*phase) for phase in PHASES))
+    assert len(read) == len(modules) == identity._tree.cache_info().misses
+    forget()
+
+
+def test_training_code_counts_and_metrics_do_not() -> None:
+    names = identity._closure("training.loop", "metrics")
+    assert {"training.loop", "training.step", "method.loss", "method.redaction.spatial"} <= names
+    assert {"networks.registry", "tasks.base"} <= names
+    assert not any(name.startswith("metrics") for name in names)
+    assert any(name.startswith("metrics") for name in identity._closure("evaluation.score", ""))
+
+
+def test_planning_needs_no_torch() -> None:
+    code = "import sys, dejavu.study.run, dejavu.cli; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "expected"),
+    [
+        ("datasets.kitti", "from .lidar import project", "datasets.kitti.lidar"),
+        ("datasets.kitti.lidar", "from . import lidar", "datasets.kitti.lidar"),
+        ("datasets.ade20k", "from .reading.raw import Entry", "datasets.reading.raw"),
+        (
+            "datasets.ade20k",
+            "from dejavu.datasets.reading.raw import Entry",
+            "datasets.reading.raw",
+        ),
+    ],
+)
+def test_relative_imports_count_as_absolute_ones(
+    module: str, text: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity, "_parse", lambda name: ast.parse(text))
+    assert expected in identity._imports.__wrapped__(module)  # not what is remembered
+
+
+def test_where_images_come_from_is_no_part_of_a_run() -> None:
+    for module in (
+        "data.cache",
+        "datasets.reading.roots",
+        "datasets.fetching.download",
+        "config.study",
+    ):
+        assert module not in identity._closure("training.loop", "metrics")
+    assert {"data.indexed", "data.sample"} <= identity._closure("training.loop", "metrics")
+    kitti = identity._closure("datasets.kitti", "")
+    assert "datasets.kitti.lidar" in kitti
+    assert "datasets.coco" not in kitti
