@@ -18,5 +18,5 @@ def test_a_submodule_of_an_alias_is_no_copy() -> None:
 
 
 def test_other_names_are_not_found() -> None:
-    with pytest.raises(ModuleNotFoundError, match="dejavu.redactions"):
+    with pytest.raises(ModuleNotFoundError, match=r"dejavu\.redactions"):
         importlib.import_module("dejavu.redactions")

@@ -1,1 +1,1 @@
-"""Data sets: each prepares arrays once and yields batches of one `Sample` type."""
+"""Data as networks see it: one image is a `Sample`, several are a `Batch`."""

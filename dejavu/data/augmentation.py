@@ -1,4 +1,4 @@
-"""The training recipe: an example and a generator in, a varied example of the same kind out."""
+"""The training recipe: a sample and a generator in, a varied sample of the same kind out."""
 
 import math
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from dejavu.config.augmentation import AugmentationParams
-from dejavu.data.sample import IMAGE_MEAN, Example
+from dejavu.data.sample import IMAGE_MEAN, Sample
 from dejavu.data.targets import DepthMap, LabelMap, NormalMap
 from dejavu.runtime.torchvision_import import import_torchvision
 
@@ -23,7 +23,7 @@ KINDS: dict[str, type[Tensor]] = {
     "depth": DepthMap,
     "normals": NormalMap,
 }
-"""Type of each entry of an example."""
+"""Type of each entry of a sample."""
 
 CHANNELS: dict[str, tuple[int, ...]] = {"image": (3,), "label": (), "depth": (1,), "normals": (3,)}
 """What precedes height and width in each entry's shape."""
@@ -32,53 +32,53 @@ GREY = [round(255 * mean) for mean in IMAGE_MEAN]
 """What an image is padded with: the RGB that normalises to 0."""
 
 
-def augment(example: Example, params: AugmentationParams, generator: Generator) -> Example:
-    """Vary an example: border, zoom, rotation and crop, then the image's colours.
+def augment(sample: Sample, params: AugmentationParams, generator: Generator) -> Sample:
+    """Vary a sample: border, zoom, rotation and crop, then the image's colours.
 
     The image is resampled bilinearly and filled with ``GREY``, targets by the nearest pixel and
     with "unknown". Rotation is about the image's centre, which stands for the principal point.
 
     Args:
-        example: is not changed.
+        sample: is not changed.
         params: the recipe.
         generator: on the CPU; every draw comes from it.
 
     Raises:
-        ValueError: the example is not one (see `Example`), or is smaller than the border.
+        ValueError: the sample is not one (see `Sample`), or is smaller than the border.
 
     Example:
-        >>> example = {"image": tv_tensors.Image(torch.zeros(3, 8, 9, dtype=torch.uint8))}
+        >>> sample = {"image": tv_tensors.Image(torch.zeros(3, 8, 9, dtype=torch.uint8))}
         >>> params = AugmentationParams(scale=(0.5, 2), crop=(4, 6))
-        >>> augment(example, params, torch.Generator().manual_seed(0))["image"].shape
+        >>> augment(sample, params, torch.Generator().manual_seed(0))["image"].shape
         torch.Size([3, 4, 6])
     """
-    size = _checked_size(example)
+    size = _checked_size(sample)
     if params.border is not None:
-        example = _keep(example, params.border, size)
+        sample = _keep(sample, params.border, size)
     if params.scale is not None:
         factor = _uniform(*params.scale, generator)
-        example = zoom(example, factor) if params.scale_depth else _resize(example, factor)
+        sample = zoom(sample, factor) if params.scale_depth else _resize(sample, factor)
     if params.rotate:
         angle = _uniform(-params.rotate, params.rotate, generator)
         bilinear = InterpolationMode.BILINEAR
-        example = _map(example, functional.rotate, angle, bilinear, fill=GREY)
+        sample = _map(sample, functional.rotate, angle, bilinear, fill=GREY)
     if params.crop is not None:
-        example = _random_crop(example, *params.crop, generator)
-    return example | {"image": _recolour(example["image"], params, generator)}
+        sample = _random_crop(sample, *params.crop, generator)
+    return sample | {"image": _recolour(sample["image"], params, generator)}
 
 
-def zoom(example: Example, factor: float) -> Example:
-    """Enlarge an example by ``factor`` as if the camera had come nearer: depth is divided by it.
+def zoom(sample: Sample, factor: float) -> Sample:
+    """Enlarge a sample by ``factor`` as if the camera had come nearer: depth is divided by it.
 
     The usual augmentation of the multi-task literature on NYUv2, normals unchanged; exact for
     surfaces parallel to the image plane, an approximation for others.
 
     Args:
-        example: see `Example`.
+        sample: see `Sample`.
         factor: above 0, finite; the new size is rounded to whole pixels.
 
     Raises:
-        ValueError: the factor is impossible, or the example is not one.
+        ValueError: the factor is impossible, or the sample is not one.
 
     Example:
         >>> image = tv_tensors.Image(torch.zeros(3, 2, 2, dtype=torch.uint8))
@@ -87,78 +87,78 @@ def zoom(example: Example, factor: float) -> Example:
     """
     if not 0 < factor < math.inf:
         raise ValueError(f"factor={factor}: must be above 0, and finite")
-    example = _resize(example, factor)
-    if "depth" in example:
-        example["depth"] = DepthMap(example["depth"] / factor)
-    return example
+    sample = _resize(sample, factor)
+    if "depth" in sample:
+        sample["depth"] = DepthMap(sample["depth"] / factor)
+    return sample
 
 
-def centre_crop(example: Example, height: int, width: int) -> Example:
-    """Crop an example about its centre; where it is smaller, it is padded below and on the right.
+def centre_crop(sample: Sample, height: int, width: int) -> Sample:
+    """Crop a sample about its centre; where it is smaller, it is padded below and on the right.
 
     Raises:
-        ValueError: the example is not one (see `Example`).
+        ValueError: the sample is not one (see `Sample`).
 
     Example:
-        >>> example = {"image": tv_tensors.Image(torch.zeros(3, 8, 3, dtype=torch.uint8))}
-        >>> centre_crop(example, 4, 4)["image"][0, 0].tolist()
+        >>> sample = {"image": tv_tensors.Image(torch.zeros(3, 8, 3, dtype=torch.uint8))}
+        >>> centre_crop(sample, 4, 4)["image"][0, 0].tolist()
         [0, 0, 0, 128]
     """
-    return _map(_pad_to(example, height, width), functional.center_crop, [height, width])
+    return _map(_pad_to(sample, height, width), functional.center_crop, [height, width])
 
 
-def _checked_size(example: Example) -> tuple[int, int]:
-    """Return an example's height and width."""
-    for name, value in example.items():
+def _checked_size(sample: Sample) -> tuple[int, int]:
+    """Return a sample's height and width."""
+    for name, value in sample.items():
         if name not in KINDS:
-            raise ValueError(f"example[{name!r}] is none of {', '.join(KINDS)}")
+            raise ValueError(f"sample[{name!r}] is none of {', '.join(KINDS)}")
         if not isinstance(value, KINDS[name]):
             raise ValueError(
-                f"example[{name!r}] must be of type {KINDS[name].__name__}, "
+                f"sample[{name!r}] must be of type {KINDS[name].__name__}, "
                 f"not {type(value).__name__}"
             )
-    if "image" not in example:
-        raise ValueError(f"example has no 'image', only {', '.join(example) or 'nothing'}")
-    image = example["image"]
+    if "image" not in sample:
+        raise ValueError(f"sample has no 'image', only {', '.join(sample) or 'nothing'}")
+    image = sample["image"]
     if image.dtype != torch.uint8:
-        raise ValueError(f"example['image'] must be uint8, not {image.dtype}")
+        raise ValueError(f"sample['image'] must be uint8, not {image.dtype}")
     height, width = image.shape[-2:]
-    for name, value in example.items():
+    for name, value in sample.items():
         expected = (*CHANNELS[name], height, width)
         if value.shape != expected:
-            raise ValueError(f"example[{name!r}] is {tuple(value.shape)}, and must be {expected}")
+            raise ValueError(f"sample[{name!r}] is {tuple(value.shape)}, and must be {expected}")
     return height, width
 
 
-def _map(example: Example, transform: Callable[..., Tensor], *args: Any, **image: Any) -> Example:
+def _map(sample: Sample, transform: Callable[..., Tensor], *args: Any, **image: Any) -> Sample:
     """Apply a functional of v2 to every entry, with further settings for the image."""
     return {
         name: transform(value, *args, **(image if name == "image" else {}))
-        for name, value in example.items()
+        for name, value in sample.items()
     }
 
 
-def _keep(example: Example, border: tuple[int, int, int, int], size: tuple[int, int]) -> Example:
+def _keep(sample: Sample, border: tuple[int, int, int, int], size: tuple[int, int]) -> Sample:
     top, bottom, left, right = border
     if bottom > size[0] or right > size[1]:
         raise ValueError(f"image is {size[0]} x {size[1]}; it must hold border={border}")
-    return _map(example, functional.crop, top, left, bottom - top, right - left)
+    return _map(sample, functional.crop, top, left, bottom - top, right - left)
 
 
-def _resize(example: Example, factor: float) -> Example:
-    size = [max(1, round(side * factor)) for side in _checked_size(example)]
-    return _map(example, functional.resize, size)
+def _resize(sample: Sample, factor: float) -> Sample:
+    size = [max(1, round(side * factor)) for side in _checked_size(sample)]
+    return _map(sample, functional.resize, size)
 
 
-def _pad_to(example: Example, height: int, width: int) -> Example:
-    """Pad an example below and on the right to at least height x width."""
-    rows, columns = _checked_size(example)
+def _pad_to(sample: Sample, height: int, width: int) -> Sample:
+    """Pad a sample below and on the right to at least height x width."""
+    rows, columns = _checked_size(sample)
     missing = [0, 0, max(width - columns, 0), max(height - rows, 0)]
-    return _map(example, functional.pad, missing, fill=GREY) if any(missing) else example
+    return _map(sample, functional.pad, missing, fill=GREY) if any(missing) else sample
 
 
-def _random_crop(example: Example, height: int, width: int, generator: Generator) -> Example:
-    padded = _pad_to(example, height, width)
+def _random_crop(sample: Sample, height: int, width: int, generator: Generator) -> Sample:
+    padded = _pad_to(sample, height, width)
     rows, columns = padded["image"].shape[-2:]
     top = int(torch.randint(rows - height + 1, (), generator=generator))
     left = int(torch.randint(columns - width + 1, (), generator=generator))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dejavu.data.augmentation import KINDS
 from dejavu.data.cache import DecodedCache, cache_bytes, require_space, write_cache
-from dejavu.data.sample import Example
+from dejavu.data.sample import Sample
 from dejavu.data.split import Size, Split
 from dejavu.datasets.reading.conventions import ROLES
 from dejavu.datasets.reading.index import pixel_digest, read_index, shared_file
@@ -83,7 +83,7 @@ class IndexedSplit(Split):
             raise DataError(f"{self.path}: {entry.name} has no {role}; {MEND}")
         return self.dataset.read(entry, role)
 
-    def example(self, index: int) -> Example:  # noqa: D102
+    def sample(self, index: int) -> Sample:  # noqa: D102
         return {role: _as_tensor(self.read(index, role), role) for role in self._roles}
 
     def verify(self) -> None:

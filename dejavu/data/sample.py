@@ -1,4 +1,4 @@
-"""The one sample type that every data set yields and every task reads."""
+"""What every data set yields and every task reads: a sample is one image, a batch several."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -10,7 +10,7 @@ from torch import Tensor
 from dejavu.datasets.reading.conventions import IGNORE_INDEX as IGNORE_INDEX
 from dejavu.runtime.errors import DataError
 
-Example = dict[str, Tensor]
+Sample = dict[str, Tensor]
 """One image at its own size: an "image" (`tv_tensors.Image`, 3 x H x W uint8 RGB) and any of
 "label" (`LabelMap`), "depth" (`DepthMap`) and "normals" (`NormalMap`) of `dejavu.data.targets`."""
 
@@ -19,7 +19,7 @@ IMAGE_STD = (0.25, 0.25, 0.25)
 
 
 @dataclass(frozen=True)
-class Sample:
+class Batch:
     """A batch of images with everything that is known about each pixel.
 
     Attributes:
@@ -36,12 +36,12 @@ class Sample:
     normals: Tensor
 
     def to(self, device: torch.device | str) -> Self:
-        """Return the sample with every tensor on ``device``."""
+        """Return the batch with every tensor on ``device``."""
         parts = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{name: _moved(part, device) for name, part in parts.items()})
 
     def hide_labels(self, known: Tensor) -> Self:
-        """Return the sample without its labels, depth and normals where ``known`` is False.
+        """Return the batch without its labels, depth and normals where ``known`` is False.
 
         Args:
             known: B x H x W bool.
@@ -65,16 +65,16 @@ class Sample:
         return replace(self, **mirrored)
 
 
-def collate(examples: Sequence[Mapping[str, Tensor]]) -> Sample:
-    """Make a batch of examples of one size; parts that they lack are unknown everywhere.
+def collate(samples: Sequence[Mapping[str, Tensor]]) -> Batch:
+    """Make a batch of samples of one size; parts that they lack are unknown everywhere.
 
     Args:
-        examples: each with "image", 3 x H x W uint8 RGB, and any of "label", "depth", "normals".
+        samples: each with "image", 3 x H x W uint8 RGB, and any of "label", "depth", "normals".
 
     Raises:
         DataError: the images differ in size.
     """
-    sizes = {tuple(example["image"].shape[-2:]) for example in examples}
+    sizes = {tuple(sample["image"].shape[-2:]) for sample in samples}
     if len(sizes) > 1:
         listed = ", ".join(f"{height} x {width}" for height, width in sorted(sizes))
         raise DataError(
@@ -84,14 +84,14 @@ def collate(examples: Sequence[Mapping[str, Tensor]]) -> Sample:
     unknown["normals"] = torch.zeros(3, 1, 1)
 
     def stacked(role: str) -> Tensor:
-        if all(role in example for example in examples):
-            return torch.stack([example[role].as_subclass(Tensor) for example in examples])
+        if all(role in sample for sample in samples):
+            return torch.stack([sample[role].as_subclass(Tensor) for sample in samples])
         # Expanded, not copied: an unknown part takes no memory.
         shape = unknown[role].shape[:-2]
-        return unknown[role].expand(len(examples), *shape, *next(iter(sizes)))
+        return unknown[role].expand(len(samples), *shape, *next(iter(sizes)))
 
-    images = torch.stack([example["image"].as_subclass(Tensor) for example in examples])
-    return Sample(normalise(images), stacked("label").long(), stacked("depth"), stacked("normals"))
+    images = torch.stack([sample["image"].as_subclass(Tensor) for sample in samples])
+    return Batch(normalise(images), stacked("label").long(), stacked("depth"), stacked("normals"))
 
 
 def normalise(rgb: Tensor) -> Tensor:

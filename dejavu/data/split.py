@@ -1,4 +1,4 @@
-"""One split of a data set, however it is stored: examples and batches by index."""
+"""One split of a data set, however it is stored: samples and batches by index."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from dejavu.data.sample import Example, Sample, collate
+from dejavu.data.sample import Batch, Sample, collate
 from dejavu.datasets.reading.manifest import MEND, Manifest, SplitRecord, file_sha256, read_manifest
 from dejavu.runtime.errors import DataError
 
@@ -41,7 +41,7 @@ class Split(ABC):
         return self.record.count
 
     @abstractmethod
-    def example(self, index: int) -> Example:
+    def sample(self, index: int) -> Sample:
         """Return one image with its targets, at its own size.
 
         Raises:
@@ -52,7 +52,7 @@ class Split(ABC):
     def size(self, index: int) -> Size:
         """Return height and width of an image in pixels, without reading it."""
 
-    def batch(self, indices: Sequence[int] | Tensor, crop: Size | None = None) -> Sample:
+    def batch(self, indices: Sequence[int] | Tensor, crop: Size | None = None) -> Batch:
         """Return the images at ``indices`` (0 to length - 1, in any order), normalised.
 
         Args:
@@ -66,14 +66,14 @@ class Split(ABC):
         """
         positions = [int(index) for index in indices]
         self._check(positions)
-        examples = [self.example(index) for index in positions]
+        samples = [self.sample(index) for index in positions]
         if crop:
             from dejavu.data.augmentation import (
                 centre_crop,  # imports torchvision, which takes a second
             )
 
-            examples = [centre_crop(one, *crop) for one in examples]
-        return collate(examples)
+            samples = [centre_crop(one, *crop) for one in samples]
+        return collate(samples)
 
     def batches(self, batch_size: int) -> Iterator[range]:
         """Yield the split in order, in runs of at most ``batch_size`` images of one size."""

@@ -1,4 +1,4 @@
-"""Prepared splits: memory-mapped arrays in, batches of `Sample` out."""
+"""Prepared splits: memory-mapped arrays in, batches out."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dejavu.data.sample import Example, Sample, normalise
+from dejavu.data.sample import Batch, Sample, normalise
 from dejavu.data.split import Size, Split
 from dejavu.datasets.reading.manifest import MEND, record_dtype
 from dejavu.runtime.errors import DataError
@@ -50,17 +50,17 @@ class PreparedSplit(Split):
     def size(self, index: int) -> Size:  # noqa: D102
         return self._size
 
-    def example(self, index: int) -> Example:  # noqa: D102
+    def sample(self, index: int) -> Sample:  # noqa: D102
         from dejavu.data.augmentation import KINDS  # imports torchvision, which takes a second
 
         parts = zip(KINDS.items(), self._read([index]), strict=True)
         return {role: kind(part[0]) for (role, kind), part in parts}
 
-    def batch(self, indices: Sequence[int] | Tensor, crop: Size | None = None) -> Sample:  # noqa: D102
+    def batch(self, indices: Sequence[int] | Tensor, crop: Size | None = None) -> Batch:  # noqa: D102
         if crop:
             return super().batch(indices, crop)
         image, label, depth, normals = self._read([int(index) for index in indices])
-        return Sample(normalise(image), label, depth, normals)
+        return Batch(normalise(image), label, depth, normals)
 
     def _read(self, indices: list[int]) -> list[Tensor]:
         self._check(indices)

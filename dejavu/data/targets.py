@@ -6,11 +6,11 @@ turned with the image. Photometric transforms and erasing leave them alone.
 
 Example:
     >>> from torchvision.transforms import v2
-    >>> example = {
+    >>> sample = {
     ...     "image": tv_tensors.Image(torch.zeros(3, 2, 2, dtype=torch.uint8)),
     ...     "normals": NormalMap(torch.tensor([0.6, 0.0, -0.8]).view(3, 1, 1).expand(3, 2, 2)),
     ... }
-    >>> v2.RandomHorizontalFlip(p=1)(example)["normals"][:, 0, 0].tolist()
+    >>> v2.RandomHorizontalFlip(p=1)(sample)["normals"][:, 0, 0].tolist()
     [-0.6000000238418579, 0.0, -0.800000011920929]
 """
 

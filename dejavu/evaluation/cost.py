@@ -58,7 +58,7 @@ class Stepper:
         present = [tensor for module in modules for tensor in module.state_dict().values()]
         present += [t for state in self.optimizer.state.values() for t in state.values()]
         self.optimizer.zero_grad(set_to_none=True)
-        with PeakMemory([*present, *vars(self.batch.sample).values()]) as memory:
+        with PeakMemory([*present, *vars(self.batch.images).values()]) as memory:
             self.step()
         return int(memory.peak)
 
@@ -87,7 +87,7 @@ def measure_costs(layout: Layout, task: str) -> list[dict[str, Any]]:
         for method, stepper in steppers.items():
             ratios = [a / b for a, b in zip(seconds[method], seconds[reference], strict=True)]
             deployed = _parameters(stepper.arm.model)
-            size = [*stepper.batch.sample.image.shape[-2:]]
+            size = [*stepper.batch.images.image.shape[-2:]]
             rows.append(
                 {
                     "task": task,
@@ -133,5 +133,5 @@ def _flops(stepper: Stepper) -> int:
     counter = FlopCounterMode(display=False)
     # Attention's fused kernels are not all counted; its plain form has the same FLOPs.
     with counter, torch.inference_mode(), sdpa_kernel(SDPBackend.MATH):
-        stepper.arm.model.eval()(stepper.batch.sample.image[:1])
+        stepper.arm.model.eval()(stepper.batch.images.image[:1])
     return int(counter.get_total_flops())

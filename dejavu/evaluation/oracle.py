@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dejavu.config import Params, TrainParams
-from dejavu.data.sample import Sample
+from dejavu.data.sample import Batch
 from dejavu.data.split import Split
 from dejavu.method.loss import RegenerationLoss
 from dejavu.runtime.seeding import generator
@@ -17,18 +17,18 @@ from dejavu.training.checkpoint import best_device
 from dejavu.training.optimisation import clip_gradients, create_optimizer, learning_rate, set_rate
 from dejavu.training.step import Arm
 
-Condition = Callable[[Sample], Tensor]
+Condition = Callable[[Batch], Tensor]
 """Maps a batch to what the regeneration is conditioned on, B x channels x H x W."""
 
 
 def zeros(task: Task) -> Condition:
     """Tell the regeneration nothing."""
-    return lambda sample: torch.zeros_like(task.encode(task.target(sample)))
+    return lambda batch: torch.zeros_like(task.encode(task.target(batch)))
 
 
 def ground_truth(task: Task) -> Condition:
     """Tell the regeneration the truth."""
-    return lambda sample: task.encode(task.target(sample))
+    return lambda batch: task.encode(task.target(batch))
 
 
 def train_alone(run: Run, task: Task, condition: Condition, pool: Split) -> RegenerationLoss:
@@ -50,9 +50,9 @@ def train_alone(run: Run, task: Task, condition: Condition, pool: Split) -> Rege
 
     def losses() -> Iterator[Tensor]:
         for step, batch in enumerate(batches.steps(0, params.steps)):
-            sample = batch.to(device).sample
+            images = batch.to(device).images
             draws = generator(run.seed, "redaction", step)
-            yield criterion.loss_from_condition(sample.image, condition(sample), draws)
+            yield criterion.loss_from_condition(images.image, condition(images), draws)
 
     descend(criterion, losses(), params)
     return criterion
@@ -81,8 +81,8 @@ def held_out(
     with torch.inference_mode():
         for start in range(0, len(split), batch_size):
             indices = range(start, min(start + batch_size, len(split)))
-            sample = split.batch(indices, params.train.augmentation.crop).to(device)
+            batch = split.batch(indices, params.train.augmentation.crop).to(device)
             draws = generator(0, "held out", start)
-            made = criterion.regenerate_from_condition(sample.image, condition(sample), draws)
-            total += criterion.distance(made, sample.image).item() * len(indices)
+            made = criterion.regenerate_from_condition(batch.image, condition(batch), draws)
+            total += criterion.distance(made, batch.image).item() * len(indices)
     return total / len(split)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dejavu.config import Params
 from dejavu.data.opening import open_split
-from dejavu.data.sample import Sample
+from dejavu.data.sample import Batch
 from dejavu.data.split import Split
 from dejavu.evaluation.gap import redaction_label
 from dejavu.evaluation.oracle import Condition, ground_truth, held_out, train_alone, zeros
@@ -94,10 +94,10 @@ def _read(
     """L_DV of a trained run on val, told something or (None) its network's own prediction."""
     model, task = trained.model.to(best_device()), trained.task
 
-    def condition(sample: Sample) -> Tensor:
-        output = model(sample.image)  # also what shared attention regenerates from
+    def condition(batch: Batch) -> Tensor:
+        output = model(batch.image)  # also what shared attention regenerates from
         if told:
-            return told(sample)
+            return told(batch)
         soft = task.condition(output)
         hardened = task.harden(soft) if hard else None
         return soft if hardened is None else hardened

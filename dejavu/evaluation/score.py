@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dejavu.config import EvaluationParams
 from dejavu.data.opening import open_split
-from dejavu.data.sample import Sample
+from dejavu.data.sample import Batch
 from dejavu.data.split import Split
 from dejavu.datasets.reading.manifest import Manifest
 from dejavu.evaluation.inference import infer
@@ -44,9 +44,9 @@ def evaluate(run: Run, checkpoint: Path, data: Path, output: Path) -> dict[str, 
     scenes.verify()
     torch.set_num_threads(run.params.train.threads)
     metrics = trained.task.metrics(protocol)
-    for _, sample, prediction in predictions(trained.model, trained.task, scenes, protocol):
+    for _, batch, prediction in predictions(trained.model, trained.task, scenes, protocol):
         for metric in metrics:
-            metric.update(prediction, trained.task.target(sample))
+            metric.update(prediction, trained.task.target(batch))
     origin = {"weights": trained.provenance.weights, "checkpoint": str(checkpoint)}
     result = describe(run, scenes, trained.task, metrics) | origin
     write_text(output, json.dumps(result, indent=1) + "\n")
@@ -108,12 +108,12 @@ def load_run(run: Run, path: Path, manifest: Manifest) -> Checkpoint:
 
 def predictions(
     model: nn.Module, task: Task, scenes: Split, protocol: EvaluationParams
-) -> Iterator[tuple[range, Sample, Tensor]]:
+) -> Iterator[tuple[range, Batch, Tensor]]:
     """Yield (positions, batch, prediction) over a whole split in order, on the CPU."""
     device = best_device()
     model = model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     with torch.inference_mode():
         for indices in scenes.batches(protocol.batch_size):
-            sample = scenes.batch(indices)
-            prediction = infer(model, task, sample.image.to(device), protocol)
-            yield indices, sample, prediction.cpu()
+            batch = scenes.batch(indices)
+            prediction = infer(model, task, batch.image.to(device), protocol)
+            yield indices, batch, prediction.cpu()

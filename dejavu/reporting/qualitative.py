@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dejavu.data.opening import open_split
-from dejavu.data.sample import Sample, denormalise
+from dejavu.data.sample import Batch, denormalise
 from dejavu.datasets.reading.manifest import Manifest
 from dejavu.evaluation.score import load_run
 from dejavu.reporting.figures import QualitativeRow
@@ -34,7 +34,7 @@ def qualitative_rows(layout: Layout, task: str) -> list[QualitativeRow]:
     params = layout.params
     scenes = open_split(layout.data, params.data, params.evaluation.split, [task])
     first = range(min(params.report.scenes, len(scenes)))
-    sample = scenes.batch(first, params.train.augmentation.crop)
+    batch = scenes.batch(first, params.train.augmentation.crop)
     name = params.report.reference
     reference = _load(layout, task, name, scenes.manifest)
     treated = [
@@ -46,13 +46,13 @@ def qualitative_rows(layout: Layout, task: str) -> list[QualitativeRow]:
     for label in treated or [name]:
         with torch.inference_mode():
             columns = (
-                _columns(sample, name, reference, _load(layout, task, label, scenes.manifest))
+                _columns(batch, name, reference, _load(layout, task, label, scenes.manifest))
                 if treated
-                else _reference_columns(sample, name, reference)
+                else _reference_columns(batch, name, reference)
             )
         rows += [
             QualitativeRow(label, [(title, pictures[index]) for title, pictures in columns.items()])
-            for index in range(len(sample.image))
+            for index in range(len(batch.image))
         ]
     return rows
 
@@ -64,17 +64,17 @@ def _load(layout: Layout, task: str, method: str, manifest: Manifest) -> Checkpo
 
 
 def _columns(
-    sample: Sample, name: str, reference: Checkpoint, treated: Checkpoint
+    batch: Batch, name: str, reference: Checkpoint, treated: Checkpoint
 ) -> dict[str, Picture]:
     task = treated.task
-    output = treated.model(sample.image)
+    output = treated.model(batch.image)
     assert treated.criterion is not None
-    seen = treated.criterion.regenerate(sample.image, output, generator(0, "qualitative"))
-    before = task.predict(reference.model(sample.image))
+    seen = treated.criterion.regenerate(batch.image, output, generator(0, "qualitative"))
+    before = task.predict(reference.model(batch.image))
     after = task.predict(output)
-    target = task.target(sample)
+    target = task.target(batch)
     return {
-        "image": _rgb(sample.image),
+        "image": _rgb(batch.image),
         "redacted": _rgb(seen.redacted),
         "regenerated": _rgb(seen.regenerated),
         name: task.colour(before).numpy(),
@@ -85,12 +85,12 @@ def _columns(
     }
 
 
-def _reference_columns(sample: Sample, name: str, reference: Checkpoint) -> dict[str, Picture]:
+def _reference_columns(batch: Batch, name: str, reference: Checkpoint) -> dict[str, Picture]:
     """Show a study in which nothing is regenerated."""
-    task, target = reference.task, reference.task.target(sample)
-    prediction = task.predict(reference.model(sample.image))
+    task, target = reference.task, reference.task.target(batch)
+    prediction = task.predict(reference.model(batch.image))
     return {
-        "image": _rgb(sample.image),
+        "image": _rgb(batch.image),
         name: task.colour(prediction).numpy(),
         "ground truth": task.colour(target).numpy(),
         f"{name}'s error": task.colour_error(prediction, target).numpy(),

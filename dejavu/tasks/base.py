@@ -18,7 +18,7 @@ from torch import Tensor
 
 from dejavu.config.evaluation import EvaluationParams
 from dejavu.config.tasks import DepthParams, NormalsParams, SegmentationParams
-from dejavu.data.sample import IGNORE_INDEX, Sample, mirror_normals
+from dejavu.data.sample import IGNORE_INDEX, Batch, mirror_normals
 from dejavu.metrics import (
     BoundaryF,
     BoundaryIoU,
@@ -57,7 +57,7 @@ class Task(ABC):
     condition_channels: int
 
     @abstractmethod
-    def target(self, sample: Sample) -> Tensor:
+    def target(self, batch: Batch) -> Tensor:
         """Return the ground truth of a batch."""
 
     @abstractmethod
@@ -146,8 +146,8 @@ class Segmentation(Task):
         self.channels = self.condition_channels = len(palette)
         self.palette = torch.tensor([*palette, (0, 0, 0)], dtype=torch.uint8)
 
-    def target(self, sample: Sample) -> Tensor:  # noqa: D102
-        return sample.label
+    def target(self, batch: Batch) -> Tensor:  # noqa: D102
+        return batch.label
 
     def loss(  # noqa: D102
         self, output: Tensor, target: Tensor, weight: Tensor | None = None
@@ -221,8 +221,8 @@ class Depth(Task):
         self.channels = self.settings.bins if self.settings.head == "bins" else 1
         self._near, self._far = self.settings.near, self.settings.far
 
-    def target(self, sample: Sample) -> Tensor:  # noqa: D102
-        return sample.depth
+    def target(self, batch: Batch) -> Tensor:  # noqa: D102
+        return batch.depth
 
     def loss(  # noqa: D102
         self, output: Tensor, target: Tensor, weight: Tensor | None = None
@@ -312,8 +312,8 @@ class Normals(Task):
     def __init__(self, settings: NormalsParams | Settings | None = None) -> None:
         self.settings = NormalsParams.model_validate(settings or {})
 
-    def target(self, sample: Sample) -> Tensor:  # noqa: D102
-        return sample.normals
+    def target(self, batch: Batch) -> Tensor:  # noqa: D102
+        return batch.normals
 
     def loss(  # noqa: D102
         self, output: Tensor, target: Tensor, weight: Tensor | None = None

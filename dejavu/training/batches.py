@@ -8,30 +8,30 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from dejavu.config import TrainParams
-from dejavu.data.sample import Sample, collate
+from dejavu.data.sample import Batch, collate
 from dejavu.data.split import Split
 from dejavu.runtime.errors import DataError
 from dejavu.runtime.seeding import generator
 from dejavu.training.parallel import ALONE, Share
 
 
-class Batch(NamedTuple):
-    """A step's batch.
+class StepBatch(NamedTuple):
+    """The batch of a training step.
 
     Attributes:
-        sample: images with their labels.
+        images: images with their labels.
         scenes: B, the images' positions in the seed's subset.
     """
 
-    sample: Sample
+    images: Batch
     scenes: Tensor
 
-    def to(self, device: torch.device) -> "Batch":
+    def to(self, device: torch.device) -> "StepBatch":
         """Return the batch with its images and labels on ``device``."""
-        return Batch(self.sample.to(device), self.scenes)
+        return StepBatch(self.images.to(device), self.scenes)
 
 
-class Batches(Dataset[Batch]):
+class Batches(Dataset[StepBatch]):
     """Batches by step, pure functions of (params, seed, step).
 
     Args:
@@ -61,15 +61,15 @@ class Batches(Dataset[Batch]):
         self.labelled = order.argsort() < count
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
 
-    def __getitem__(self, step: int) -> Batch:
+    def __getitem__(self, step: int) -> StepBatch:
         return self.draw(step)
 
-    def steps(self, first: int, end: int) -> Iterable[Batch]:
+    def steps(self, first: int, end: int) -> Iterable[StepBatch]:
         """Yield the batches of steps ``first`` to ``end`` - 1, prepared by worker processes."""
         steps = range(first, end)
         if not self._params.workers or not steps:
             return map(self.draw, steps)
-        self._split.example(0)  # what a data set parses once is parsed before the processes part
+        self._split.sample(0)  # what a data set parses once is parsed before the processes part
         return DataLoader(
             self,
             batch_size=None,
@@ -78,7 +78,7 @@ class Batches(Dataset[Batch]):
             generator=torch.Generator(),
         )
 
-    def draw(self, step: int) -> Batch:
+    def draw(self, step: int) -> StepBatch:
         """Return a step's batch: each epoch is a permutation; a last partial batch is left out."""
         params, seed = self._params, self._seed
         epoch, position = divmod(step, len(self.subset) // params.batch_size)
@@ -86,13 +86,13 @@ class Batches(Dataset[Batch]):
             order = torch.randperm(len(self.subset), generator=generator(seed, "batches", epoch))
             self._epoch, self._order = epoch, order
         scenes = self._order[position * params.batch_size :][self._mine]
-        sample = self._hide(self._read(self.subset[scenes], step), scenes)
+        images = self._hide(self._read(self.subset[scenes], step), scenes)
         if params.flip:
             draws = torch.rand(params.batch_size, generator=generator(seed, "flip", step))
-            sample = sample.flip(draws[self._mine] < 0.5)
-        return Batch(sample, scenes)
+            images = images.flip(draws[self._mine] < 0.5)
+        return StepBatch(images, scenes)
 
-    def _read(self, indices: Tensor, step: int) -> Sample:
+    def _read(self, indices: Tensor, step: int) -> Batch:
         """Read images, and vary them where the params say so."""
         recipe = self._params.augmentation
         if recipe.changes_nothing:
@@ -103,7 +103,7 @@ class Batches(Dataset[Batch]):
         return collate(
             [
                 augment(
-                    self._split.example(int(index)),
+                    self._split.sample(int(index)),
                     recipe,
                     generator(self._seed, "augmentation", first + offset),
                 )
@@ -111,14 +111,14 @@ class Batches(Dataset[Batch]):
             ]
         )
 
-    def _hide(self, sample: Sample, scenes: Tensor) -> Sample:
+    def _hide(self, images: Batch, scenes: Tensor) -> Batch:
         """Hide the labels that are not used: of an image, the same ones in every epoch."""
         density = self._params.label_density
         if density == 1 and self.labelled.all():
-            return sample
-        size = sample.label.shape[1:]
+            return images
+        size = images.label.shape[1:]
         known = [
             torch.rand(size, generator=generator(self._seed, "label density", int(scene))) < density
             for scene in scenes
         ]
-        return sample.hide_labels(torch.stack(known) & self.labelled[scenes].view(-1, 1, 1))
+        return images.hide_labels(torch.stack(known) & self.labelled[scenes].view(-1, 1, 1))

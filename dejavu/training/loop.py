@@ -18,7 +18,7 @@ from dejavu.runtime.errors import CheckpointError, DejaVuError, is_out_of_memory
 from dejavu.runtime.files import copy_file, locked, whole_file
 from dejavu.runtime.progress import Progress, silent
 from dejavu.study.run import Run
-from dejavu.training.batches import Batch, Batches
+from dejavu.training.batches import Batches, StepBatch
 from dejavu.training.build import build_task
 from dejavu.training.checkpoint import Provenance, best_device, check_checkpoint, save_checkpoint
 from dejavu.training.optimisation import (
@@ -182,7 +182,7 @@ def _fit(
 
 
 def training_step(
-    run: Run, arm: Arm, optimizer: torch.optim.Optimizer, batch: Batch, step: int, rate: float
+    run: Run, arm: Arm, optimizer: torch.optim.Optimizer, batch: StepBatch, step: int, rate: float
 ) -> dict[str, float | None]:
     """Take one optimiser step; return the unweighted losses and the network's gradient norm.
 

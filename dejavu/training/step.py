@@ -26,7 +26,7 @@ from dejavu.runtime.seeding import fold, generator
 from dejavu.runtime.torchvision_import import import_torchvision
 from dejavu.study.run import Run
 from dejavu.tasks.base import Task
-from dejavu.training.batches import Batch
+from dejavu.training.batches import StepBatch
 from dejavu.training.build import build_criterion, build_network
 from dejavu.training.parallel import ALONE, Share, share_draws_and_statistics
 from dejavu.training.text_pair import load_text_pair
@@ -94,12 +94,12 @@ class Arm:
             self._text = TextLoss(_text_encoder(settings, text_pair), self.weights["text"])
             self._captions = self._text.embed(captions)
 
-    def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
+    def losses(self, batch: StepBatch, step: int) -> dict[str, Tensor]:
         """Return the weighted losses of a step by name; their sum is what is trained on."""
-        sample, run = batch.sample, self._run
-        image = self._erase(sample.image, step)
+        images, run = batch.images, self._run
+        image = self._erase(images.image, step)
         output = forward(self.model, image, run.seed, step)
-        target = self._task.target(sample)
+        target = self._task.target(images)
         losses = {"task": self._task.loss(output, target, self._pixel_weights(target))}
         if self.criterion is None:
             return losses

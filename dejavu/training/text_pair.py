@@ -250,8 +250,8 @@ def _fit(
         draws = generator(settings.seed, "text pair batch", step)
         chosen = torch.randperm(len(scenes), generator=draws)[: settings.batch_size]
         # Captions name no side, so that mirrored images keep theirs.
-        sample = scenes.batch(chosen).flip(torch.rand(len(chosen), generator=draws) < 0.5)
-        image = pair.encode_image(sample.image)
+        batch = scenes.batch(chosen).flip(torch.rand(len(chosen), generator=draws) < 0.5)
+        image = pair.encode_image(batch.image)
         text = pair.encode_text([captions[index] for index in chosen.tolist()])
         loss = contrastive_loss(image, text, pair.log_scale.exp().clamp(max=_LARGEST_SCALE))
         if not loss.isfinite():

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from dejavu.config.augmentation import AugmentationParams
-from dejavu.data.augmentation import Example, augment, centre_crop, zoom
+from dejavu.data.augmentation import Sample, augment, centre_crop, zoom
 from dejavu.data.sample import normalise
 from dejavu.data.targets import DepthMap, LabelMap, NormalMap
 from dejavu.datasets.reading.conventions import IGNORE_INDEX
@@ -42,31 +42,31 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def equal(one: Example, other: Example) -> bool:
+def equal(one: Sample, other: Sample) -> bool:
     return set(one) == set(other) and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def picture(values: Any) -> Example:
+def picture(values: Any) -> Sample:
     return {"image": tv_tensors.Image(torch.as_tensor(values, dtype=torch.uint8))}
 
 
-def grey(values: list[int]) -> Example:
+def grey(values: list[int]) -> Sample:
     return picture([[values]] * 3)
 
 
 def test_the_generator_decides_and_nothing_else() -> None:
-    example, before = positions(), positions()
+    sample, before = positions(), positions()
     state = torch.get_rng_state()
     torch.manual_seed(1)
-    first = augment(example, ALL, seeded(0))
+    first = augment(sample, ALL, seeded(0))
     torch.manual_seed(2)
-    assert equal(first, augment(example, ALL, seeded(0)))
-    assert not equal(first, augment(example, ALL, seeded(1)))
-    assert equal(example, before)
+    assert equal(first, augment(sample, ALL, seeded(0)))
+    assert not equal(first, augment(sample, ALL, seeded(1)))
+    assert equal(sample, before)
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
-    augment(example, ALL, seeded(0))
+    augment(sample, ALL, seeded(0))
     assert torch.equal(torch.rand(1), expected)  # no draw from the global generator
     torch.set_rng_state(state)
 
@@ -85,12 +85,12 @@ def test_entries_stay_aligned_and_labels_stay_labels(
     params = AugmentationParams(
         border=border, scale=scale, scale_depth=False, rotate=rotate, crop=crop
     )
-    example = positions()
-    varied = augment(example, params, seeded(seed))
+    sample = positions()
+    varied = augment(sample, params, seeded(seed))
     zoom_error = 0.5 if scale else 0.0
     rotation_error = 0.5 / min(scale or [1]) if rotate else 0.0
     check_alignment(varied, error=zoom_error + rotation_error)
-    allowed = {*example["label"].unique().tolist(), IGNORE_INDEX}
+    allowed = {*sample["label"].unique().tolist(), IGNORE_INDEX}
     assert set(varied["label"].unique().tolist()) <= allowed
     if crop is not None:
         assert varied["image"].shape == (3, *crop)
@@ -111,8 +111,8 @@ def test_every_key_changes_the_example(name: str) -> None:
 
 def test_the_border_of_nyu_is_cropped_first() -> None:
     label = torch.arange(480 * 640, dtype=torch.int32).view(480, 640)
-    example = picture(torch.zeros(3, 480, 640)) | {"label": LabelMap(label)}
-    kept = augment(example, AugmentationParams(border=(45, 472, 43, 608)), seeded(0))["label"]
+    sample = picture(torch.zeros(3, 480, 640)) | {"label": LabelMap(label)}
+    kept = augment(sample, AugmentationParams(border=(45, 472, 43, 608)), seeded(0))["label"]
     assert kept.shape == (427, 565)
     assert kept[0, 0] == 45 * 640 + 43
     assert kept[-1, -1] == 471 * 640 + 607
@@ -127,15 +127,15 @@ def test_a_border_beyond_the_image_is_refused() -> None:
 def test_zooming_by_two_halves_the_depth_and_keeps_the_normals() -> None:
     depth = torch.tensor([[[4.0, 0.0], [6.0, 8.0]]])
     normals = torch.tensor([0.6, 0.0, -0.8]).view(3, 1, 1).expand(3, 2, 2)
-    example = picture(torch.zeros(3, 2, 2)) | {
+    sample = picture(torch.zeros(3, 2, 2)) | {
         "depth": DepthMap(depth),
         "normals": NormalMap(normals),
     }
-    near = zoom(example, 2)
+    near = zoom(sample, 2)
     assert type(near["depth"]) is DepthMap
     assert torch.equal(near["depth"], torch.from_numpy(np.kron(depth / 2, np.ones((1, 2, 2)))))
     assert torch.equal(near["normals"], normals[:, :1, :1].expand(3, 4, 4))
-    assert torch.equal(example["depth"], DepthMap(depth))
+    assert torch.equal(sample["depth"], DepthMap(depth))
 
 
 def test_depth_is_divided_by_the_zoom_that_was_drawn() -> None:
@@ -163,10 +163,10 @@ def test_zooms_fill_their_range() -> None:
 
 def test_rotations_go_both_ways_and_no_farther_than_asked() -> None:
     right = torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1).expand(3, 3, 3)
-    example = picture(torch.zeros(3, 3, 3)) | {"normals": NormalMap(right)}
+    sample = picture(torch.zeros(3, 3, 3)) | {"normals": NormalMap(right)}
     angles = []
     for seed in range(60):
-        turned = augment(example, AugmentationParams(rotate=20), seeded(seed))["normals"]
+        turned = augment(sample, AugmentationParams(rotate=20), seeded(seed))["normals"]
         x, y = turned[:2, 1, 1].tolist()
         angles.append(math.degrees(math.atan2(-y, x)))
     assert -20 <= min(angles) < -15
@@ -175,20 +175,18 @@ def test_rotations_go_both_ways_and_no_farther_than_asked() -> None:
 
 
 def test_crops_take_every_place_and_no_other() -> None:
-    example = picture(torch.arange(20).view(4, 5).expand(3, 4, 5))
+    sample = picture(torch.arange(20).view(4, 5).expand(3, 4, 5))
     params = AugmentationParams(crop=(3, 3))
-    starts = {
-        augment(example, params, seeded(seed))["image"][0, 0, 0].item() for seed in range(100)
-    }
+    starts = {augment(sample, params, seeded(seed))["image"][0, 0, 0].item() for seed in range(100)}
     assert starts == {0, 1, 2, 5, 6, 7}
 
 
 def test_a_crop_beyond_the_image_is_padded_below_and_on_the_right() -> None:
-    example = positions()
-    padded = augment(example, AugmentationParams(crop=(40, 50)), seeded(0))
+    sample = positions()
+    padded = augment(sample, AugmentationParams(crop=(40, 50)), seeded(0))
     outside = torch.ones(40, 50, dtype=torch.bool)
     outside[:32, :40] = False
-    assert torch.equal(padded["label"][:32, :40], example["label"].as_subclass(Tensor))
+    assert torch.equal(padded["label"][:32, :40], sample["label"].as_subclass(Tensor))
     assert (padded["label"][outside] == IGNORE_INDEX).all()
     assert (padded["depth"][0, outside] == 0).all()
     assert (padded["normals"][:, outside] == 0).all()
@@ -206,19 +204,19 @@ def test_colours_change_the_image_and_no_target() -> None:
     params = AugmentationParams(
         brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, gamma=(0.5, 0.6)
     )
-    example = positions()
-    varied = augment(example, params, seeded(0))
-    assert not torch.equal(varied["image"], example["image"])
+    sample = positions()
+    varied = augment(sample, params, seeded(0))
+    assert not torch.equal(varied["image"], sample["image"])
     assert type(varied["image"]) is tv_tensors.Image
     assert varied["image"].dtype == torch.uint8
     for name in ("label", "depth", "normals"):
-        assert torch.equal(varied[name], example[name])
+        assert torch.equal(varied[name], sample[name])
 
 
-def repeated(example: Example, count: int = 40, **strengths: Any) -> np.ndarray:
-    """The example's pixels under ``count`` draws: count x 3 x W."""
+def repeated(sample: Sample, count: int = 40, **strengths: Any) -> np.ndarray:
+    """The sample's pixels under ``count`` draws: count x 3 x W."""
     params = AugmentationParams(**strengths)
-    draws = [augment(example, params, seeded(seed))["image"][:, 0] for seed in range(count)]
+    draws = [augment(sample, params, seeded(seed))["image"][:, 0] for seed in range(count)]
     return torch.stack(draws).numpy().astype(float)
 
 
@@ -238,8 +236,8 @@ def test_contrast_moves_colours_from_their_mean() -> None:
 
 
 def test_saturation_moves_colours_from_their_grey() -> None:
-    example = picture(torch.tensor([[160, 90], [100, 90], [100, 90]])[:, None])
-    values = repeated(example, saturation=0.5)
+    sample = picture(torch.tensor([[160, 90], [100, 90], [100, 90]])[:, None])
+    values = repeated(sample, saturation=0.5)
     assert (np.abs(values[..., 1] - 90) <= 1).all()  # already grey
     spread = values[:, 0, 0] - values[:, 1, 0]
     assert 29 <= spread.min() < 36
@@ -247,8 +245,8 @@ def test_saturation_moves_colours_from_their_grey() -> None:
 
 
 def test_hue_turns_the_colour_and_keeps_its_value() -> None:
-    example = picture(torch.tensor([[200, 90], [100, 90], [100, 90]])[:, None])
-    values = repeated(example, hue=0.1)
+    sample = picture(torch.tensor([[200, 90], [100, 90], [100, 90]])[:, None])
+    values = repeated(sample, hue=0.1)
     assert (np.abs(values[..., 1] - 90) <= 1).all()
     red = values[..., 0]
     assert (np.abs(red.max(1) - 200) <= 1).all()
@@ -270,10 +268,10 @@ def test_gamma_is_a_power(gamma: float) -> None:
 @few
 @given(height=st.integers(1, 45), width=st.integers(1, 55))
 def test_the_centre_crop_is_the_centre(height: int, width: int) -> None:
-    example = positions()
-    cropped = centre_crop(example, height, width)
+    sample = positions()
+    cropped = centre_crop(sample, height, width)
     label = np.full((max(32, height), max(40, width)), IGNORE_INDEX)
-    label[:32, :40] = example["label"].numpy()
+    label[:32, :40] = sample["label"].numpy()
     rows = (label.shape[0] - height) / 2, (label.shape[1] - width) / 2
     top, left = (int(np.rint(start)) for start in rows)
     expected = label[top : top + height, left : left + width]
@@ -306,13 +304,13 @@ def test_the_centre_crop_is_the_centre(height: int, width: int) -> None:
     ],
 )
 def test_what_is_no_example_is_refused(change: dict[str, Tensor], expected: str) -> None:
-    example = positions() | change
+    sample = positions() | change
     with pytest.raises(ValueError, match=expected):
-        augment(example, AugmentationParams(), seeded(0))
+        augment(sample, AugmentationParams(), seeded(0))
     with pytest.raises(ValueError, match=expected):
-        zoom(example, 2)
+        zoom(sample, 2)
     with pytest.raises(ValueError, match=expected):
-        centre_crop(example, 4, 4)
+        centre_crop(sample, 4, 4)
 
 
 def test_an_example_has_an_image() -> None:

@@ -65,9 +65,9 @@ def test_the_announced_size_is_that_of_the_files(manifest_copy: Downloads) -> No
 
 def test_a_task_that_is_not_cached_is_read_from_the_files(manifest_copy: Downloads) -> None:
     folder = manifest_copy("cityscapes")
-    expected = opened(folder, "cityscapes").example(2)
+    expected = opened(folder, "cityscapes").sample(2)
     opened(folder, "cityscapes", "train", "segmentation").write_cache()
-    found = opened(folder, "cityscapes").example(2)
+    found = opened(folder, "cityscapes").sample(2)
     assert all(torch.equal(found[role], part) for role, part in expected.items())
 
 

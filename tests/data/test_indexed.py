@@ -41,7 +41,7 @@ def truth(name: str, split: IndexedSplit, index: int, role: str) -> Array:
 
 
 def as_array(tensor: Tensor) -> Array:
-    """An example's part as a data set reads it: channels last, and none of depth."""
+    """An sample's part as a data set reads it: channels last, and none of depth."""
     array: Array = tensor.as_subclass(Tensor).numpy()
     return array if array.ndim == 2 else array.transpose(1, 2, 0).squeeze()
 
@@ -77,10 +77,10 @@ def test_examples_are_what_the_data_set_reads(name: str, on_disk: Downloads) -> 
     for part in SPLITS:
         split = opened(folder, name, part)
         for index in range(len(split)):
-            example = split.example(index)
-            assert [*example] == ["image", *(ROLES[task] for task in QUICK[name])]
-            assert split.size(index) == example["image"].shape[-2:]
-            for role, tensor in example.items():
+            sample = split.sample(index)
+            assert [*sample] == ["image", *(ROLES[task] for task in QUICK[name])]
+            assert split.size(index) == sample["image"].shape[-2:]
+            for role, tensor in sample.items():
                 expected = truth(name, split, index, role)
                 assert type(tensor) is KINDS[role]
                 assert tensor.numpy().dtype == expected.dtype
@@ -89,7 +89,7 @@ def test_examples_are_what_the_data_set_reads(name: str, on_disk: Downloads) -> 
 
 def test_computed_normals_are_read_too(on_disk: Downloads) -> None:
     split = opened(on_disk("nyuv2"), "nyuv2", "test", "normals")
-    found = split.example(1)["normals"]
+    found = split.sample(1)["normals"]
     np.testing.assert_array_equal(as_array(found), truth("nyuv2", split, 1, "normals"))
     assert found.as_subclass(Tensor).square().sum(0).max() == pytest.approx(1, abs=1e-5)
 
@@ -189,7 +189,7 @@ def test_opening_takes_the_split_that_the_params_ask_for(on_disk: Downloads, dat
             open_split(other, its, "val", ["segmentation"])
     split = opened(on_disk("coco"), "coco", "val", "depth")
     with pytest.raises(DataError, match=r"val\.csv: 0+\d+ has no depth; prepare the data anew"):
-        split.example(0)
+        split.sample(0)
 
 
 # ---- verification --------------------------------------------------------------------------------
@@ -305,17 +305,15 @@ class Examples(Dataset[list[Tensor]]):
         self.split = split
 
     def __getitem__(self, index: int) -> list[Tensor]:
-        return [part.as_subclass(Tensor) for part in self.split.example(index).values()]
+        return [part.as_subclass(Tensor) for part in self.split.sample(index).values()]
 
 
 @pytest.mark.parametrize("name", ["nyuv2", "coco"])
 def test_worker_processes_read_what_this_one_reads(name: str, on_disk: Downloads) -> None:
-    examples = Examples(opened(on_disk(name), name, "train"))
-    here = [examples[index] for index in range(len(examples.split))]  # the file is open here, too
+    samples = Examples(opened(on_disk(name), name, "train"))
+    here = [samples[index] for index in range(len(samples.split))]  # the file is open here, too
     order = [index for _ in range(4) for index in range(len(here))]
-    loader = DataLoader(
-        examples, None, sampler=order, num_workers=2, multiprocessing_context="fork"
-    )
+    loader = DataLoader(samples, None, sampler=order, num_workers=2, multiprocessing_context="fork")
     for index, parts in zip(order, loader, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(parts, here[index], strict=True))
 
@@ -328,10 +326,10 @@ def test_a_split_can_be_sent_to_another_process(name: str, manifest_copy: Downlo
         if not cached:
             (folder / "cache/train.json").unlink()
         split = opened(folder, name)
-        expected = split.example(0)
+        expected = split.sample(0)
         split.dataset.read(split.entry(0), "image")
         sent = pickle.dumps(split)
         assert len(sent) < 20_000, "images go with it"
         again = pickle.loads(sent)
         assert again.name(0) == split.name(0)
-        assert all(torch.equal(again.example(0)[role], part) for role, part in expected.items())
+        assert all(torch.equal(again.sample(0)[role], part) for role, part in expected.items())

@@ -1,11 +1,11 @@
 import torch
 
-from dejavu.data.sample import Sample, denormalise, normalise
+from dejavu.data.sample import Batch, denormalise, normalise
 
 
 def test_flipping_mirrors_pixels_and_negates_the_horizontal_normal() -> None:
     normals = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]).view(1, 3, 1, 2)
-    batch = Sample(
+    batch = Batch(
         image=torch.tensor([1.0, 2.0]).expand(1, 3, 1, 2),
         label=torch.tensor([[[0, 1]]]),
         depth=torch.tensor([[[[5.0, 6.0]]]]),

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dejavu.data.sample import Sample
+from dejavu.data.sample import Batch
 from dejavu.data.targets import DenseTarget, DepthMap, LabelMap, NormalMap
 from dejavu.datasets.reading.conventions import IGNORE_INDEX
 from dejavu.datasets.rooms import render_scene
@@ -33,7 +33,7 @@ STEP = 6  # of the image's ramps, per pixel
 
 
 def positions(height: int = 32, width: int = 40) -> dict[str, Tensor]:
-    """An example whose every entry tells the row and the column of its pixel."""
+    """An sample whose every entry tells the row and the column of its pixel."""
     row = torch.arange(height).view(-1, 1).expand(height, width)
     column = torch.arange(width).expand(height, width)
     number = row * width + column
@@ -45,19 +45,19 @@ def positions(height: int = 32, width: int = 40) -> dict[str, Tensor]:
     }
 
 
-def check_alignment(example: dict[str, Tensor], width: int = 40, error: float = 0.5) -> None:
+def check_alignment(sample: dict[str, Tensor], width: int = 40, error: float = 0.5) -> None:
     """The three targets name the same pixel, less than an error in pixels from what is shown."""
     for name, kind in (("label", LabelMap), ("depth", DepthMap), ("normals", NormalMap)):
-        assert type(example[name]) is kind
-        assert example[name].shape[-2:] == example["image"].shape[-2:]
-    label, depth = example["label"].as_subclass(Tensor), example["depth"].as_subclass(Tensor)[0]
+        assert type(sample[name]) is kind
+        assert sample[name].shape[-2:] == sample["image"].shape[-2:]
+    label, depth = sample["label"].as_subclass(Tensor), sample["depth"].as_subclass(Tensor)[0]
     known = label != IGNORE_INDEX
     assert torch.equal(depth, (label - 999.0) * known)
-    assert torch.equal(example["normals"].as_subclass(Tensor)[2], depth)
+    assert torch.equal(sample["normals"].as_subclass(Tensor)[2], depth)
     inner = -torch.nn.functional.max_pool2d(-known[None].float(), 5, 1, 2)[0] == 1
     inner[:2], inner[-2:], inner[:, :2], inner[:, -2:] = False, False, False, False
     assert inner.sum() > 20
-    shown = example["image"].as_subclass(Tensor)[:2].double() / STEP
+    shown = sample["image"].as_subclass(Tensor)[:2].double() / STEP
     named = torch.stack([(label - 1000) // width, (label - 1000) % width])
     assert (shown - named)[:, inner].abs().max() <= error + 1 / STEP  # images are bytes
     assert (shown - named)[:, inner].mean(1).abs().max() < 0.15  # no bias to a side
@@ -305,9 +305,9 @@ def test_photometric_transforms_and_erasing_leave_targets_alone() -> None:
     ids=lambda t: type(t).__name__,
 )
 def test_transforms_without_a_rule_are_refused(kind: type[DenseTarget], transform: Any) -> None:
-    example = {"image": tv_tensors.Image(torch.zeros(3, 48, 48)), "target": constant(kind, 48)}
+    sample = {"image": tv_tensors.Image(torch.zeros(3, 48, 48)), "target": constant(kind, 48)}
     with pytest.raises(ValueError, match=f"no rule for {kind.__name__}: use flips, crop"):
-        transform(example)
+        transform(sample)
 
 
 @pytest.mark.parametrize("kind", FILLS)
@@ -316,16 +316,16 @@ def test_transforms_without_a_rule_are_refused(kind: type[DenseTarget], transfor
 def test_transforms_that_do_not_take_masks_take_no_target(
     kind: type[DenseTarget], transform: Any
 ) -> None:
-    example = {"image": tv_tensors.Image(torch.zeros(3, 6, 6).byte()), "target": constant(kind)}
+    sample = {"image": tv_tensors.Image(torch.zeros(3, 6, 6).byte()), "target": constant(kind)}
     with pytest.raises(TypeError, match="not supported"):
-        transform(example)
+        transform(sample)
 
 
 @pytest.mark.parametrize("kind", FILLS)
 def test_a_target_of_another_size_than_its_image_is_refused(kind: type[DenseTarget]) -> None:
-    example = {"image": tv_tensors.Image(torch.zeros(3, 6, 7)), "target": constant(kind)}
+    sample = {"image": tv_tensors.Image(torch.zeros(3, 6, 7)), "target": constant(kind)}
     with pytest.raises(ValueError, match="multiple HxW"):
-        v2.RandomCrop((3, 3))(example)
+        v2.RandomCrop((3, 3))(sample)
 
 
 @pytest.mark.parametrize(
@@ -350,7 +350,7 @@ def test_data_of_another_layout_are_refused(kind: type[DenseTarget], data: Tenso
 def test_a_flipped_sample_has_the_normals_of_a_flipped_map() -> None:
     draws = torch.Generator().manual_seed(0)
     normals = torch.randn(4, 3, 5, 6, generator=draws)
-    sample = Sample(
+    sample = Batch(
         image=torch.zeros(4, 3, 5, 6),
         label=torch.zeros(4, 5, 6, dtype=torch.int64),
         depth=torch.zeros(4, 1, 5, 6),

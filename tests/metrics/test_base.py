@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dejavu.data.sample import Sample
+from dejavu.data.sample import Batch
 from dejavu.metrics import (
     BoundaryF,
     BoundaryIoU,
@@ -47,7 +47,7 @@ ROUNDING = 1e-7
 every = pytest.mark.parametrize("make", ALL, ids=name_of)
 
 
-def scenes(seed: int, images: int = 6) -> Sample:
+def scenes(seed: int, images: int = 6) -> Batch:
     """Blocks of random labels, depths and normals, with unknown pixels in each."""
     draws = torch.Generator().manual_seed(seed)
 
@@ -58,7 +58,7 @@ def scenes(seed: int, images: int = 6) -> Sample:
     label = blocks(torch.randint(CLASSES, (images, 4, 3), generator=draws))
     depth = blocks(0.5 + 8 * torch.rand(images, 1, 4, 3, generator=draws))
     normals = blocks(torch.randn(images, 3, 4, 3, generator=draws))
-    return Sample(
+    return Batch(
         image=torch.zeros(images, 3, 12, 15),
         label=label.where(known[:, 0], 255),
         depth=depth * known,

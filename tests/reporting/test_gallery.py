@@ -8,10 +8,11 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from dejavu import cli, gallery
+from dejavu import cli
 from dejavu.config import TrainParams
 from dejavu.evaluation.gap import redaction_label
 from dejavu.method.redaction import REDACTIONS
+from dejavu.reporting import gallery
 from dejavu.reporting.figures import QualitativeRow, save
 from dejavu.runtime.seeding import generator
 from dejavu.tasks.base import Segmentation

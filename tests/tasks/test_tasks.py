@@ -9,11 +9,11 @@ from torch import Tensor
 
 from dejavu.config.evaluation import EvaluationParams
 from dejavu.config.tasks import DepthParams, NormalsParams, SegmentationParams
-from dejavu.data.sample import IGNORE_INDEX, Sample
+from dejavu.data.sample import IGNORE_INDEX, Batch
 from dejavu.metrics import DepthMetric, DepthProtocol
 from dejavu.study.run import Run
 from dejavu.tasks.base import TASKS, Depth, Normals, Segmentation, Task, create_task
-from dejavu.training.batches import Batch
+from dejavu.training.batches import StepBatch
 from dejavu.training.step import Arm
 from tests.support.studies import tiny_params
 
@@ -36,9 +36,9 @@ def made(name: str) -> Task:
     return create_task(task, PALETTE, settings)
 
 
-def sample(seed: int = 0) -> Sample:
+def sample(seed: int = 0) -> Batch:
     g = torch.Generator().manual_seed(seed)
-    return Sample(
+    return Batch(
         image=torch.randn(2, 3, 6, 5, generator=g),
         label=torch.randint(0, 4, (2, 6, 5), generator=g),
         depth=torch.rand(2, 1, 6, 5, generator=g) * 5 + 0.5,
@@ -294,13 +294,13 @@ def test_an_output_of_more_channels_than_the_condition_trains(
     task = Depth(HEADS["bins"])
     arm = Arm(Run(params, "depth", "fpn", "arm", 0), task, torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
-    batch = Sample(
+    batch = Batch(
         image=torch.rand(4, 3, 64, 64, generator=generator),
         label=torch.zeros(4, 64, 64, dtype=torch.int64),
         depth=torch.rand(4, 1, 64, 64, generator=generator) * 8,
         normals=torch.zeros(4, 3, 64, 64),
     )
-    losses = arm.losses(Batch(batch, torch.arange(4)), 0)
+    losses = arm.losses(StepBatch(batch, torch.arange(4)), 0)
     sum(losses.values(), torch.zeros(())).backward()
     assert set(losses) == {"task", "dejavu"}
     assert all(bool(loss.isfinite()) and bool(loss > 0) for loss in losses.values())

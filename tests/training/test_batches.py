@@ -7,11 +7,11 @@ import torch
 
 from dejavu.config import TrainParams
 from dejavu.data.indexed import IndexedSplit
-from dejavu.data.sample import IGNORE_INDEX, Sample, denormalise
+from dejavu.data.sample import IGNORE_INDEX, Batch, denormalise
 from dejavu.data.split import Split
 from dejavu.data.store import PreparedSplit
 from dejavu.runtime.errors import DataError
-from dejavu.training.batches import Batch, Batches
+from dejavu.training.batches import Batches, StepBatch
 from tests.support.studies import Downloads
 
 
@@ -25,7 +25,7 @@ def batches(pool: Split, seed: int = 0, **changes: object) -> Batches:
     return Batches(pool, TrainParams.model_validate(settings), seed)
 
 
-def labels_of(sample: Sample) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def labels_of(sample: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Where label, depth and normals are known, B x H x W each."""
     return (
         sample.label != IGNORE_INDEX,
@@ -39,7 +39,7 @@ def test_each_epoch_sees_every_scene_once(pool: PreparedSplit) -> None:
     expected = pool.batch(drawn.subset).depth.sum((1, 2, 3))
     steps = [drawn.draw(step) for step in range(4)]
     for epoch in (steps[:2], steps[2:]):
-        seen = torch.cat([batch.sample.depth for batch in epoch]).sum((1, 2, 3))
+        seen = torch.cat([batch.images.depth for batch in epoch]).sum((1, 2, 3))
         assert torch.equal(seen.sort().values, expected.sort().values)
         assert torch.cat([batch.scenes for batch in epoch]).sort().values.tolist() == [*range(8)]
     first, second = (torch.cat([b.scenes for b in epoch]) for epoch in (steps[:2], steps[2:]))
@@ -68,7 +68,7 @@ def test_seeds_draw_their_own_scenes(pool: PreparedSplit) -> None:
 
 
 def test_every_label_is_used_by_default(pool: PreparedSplit) -> None:
-    sample = batches(pool).draw(0).sample
+    sample = batches(pool).draw(0).images
     assert all(known.all() for known in labels_of(sample)[:2])
 
 
@@ -98,7 +98,7 @@ def test_a_density_of_pixels_keeps_its_labels_and_the_same_ones_in_every_epoch(
 
 def test_hidden_labels_move_with_a_mirrored_image(pool: PreparedSplit) -> None:
     plain, mirrored = (
-        batches(pool, label_density=0.3, flip=flip).draw(0).sample for flip in (False, True)
+        batches(pool, label_density=0.3, flip=flip).draw(0).images for flip in (False, True)
     )
     flipped = [not torch.equal(a, b) for a, b in zip(plain.image, mirrored.image, strict=True)]
     assert any(flipped)
@@ -111,7 +111,7 @@ def test_hiding_labels_draws_nothing_from_other_streams(pool: PreparedSplit) -> 
     """Few labels and many must be comparable: same scenes, same batches, same flips."""
     every, few = (batches(pool, flip=True, **kept) for kept in ({}, {"labelled": 2}))
     for step in range(3):
-        assert torch.equal(every.draw(step).sample.image, few.draw(step).sample.image)
+        assert torch.equal(every.draw(step).images.image, few.draw(step).images.image)
 
 
 VARIED = {
@@ -125,22 +125,22 @@ VARIED = {
 SMALL = {"batch_size": 2, "subset": None, "flip": True}
 
 
-def parts(sample: Sample) -> list[torch.Tensor]:
+def parts(sample: Batch) -> list[torch.Tensor]:
     return [sample.image, sample.label, sample.depth, sample.normals]
 
 
-def same(a: Batch, b: Batch) -> bool:
-    pairs = zip([*parts(a.sample), a.scenes], [*parts(b.sample), b.scenes], strict=True)
+def same(a: StepBatch, b: StepBatch) -> bool:
+    pairs = zip([*parts(a.images), a.scenes], [*parts(b.images), b.scenes], strict=True)
     return all(torch.equal(x, y) for x, y in pairs)
 
 
-def agree(found: Iterable[Batch], expected: Iterable[Batch]) -> None:
+def agree(found: Iterable[StepBatch], expected: Iterable[StepBatch]) -> None:
     assert all(same(a, b) for a, b in zip(found, expected, strict=True))
 
 
 def test_variations_depend_on_the_seed_and_the_step_alone(pool: PreparedSplit) -> None:
     first = [batches(pool, flip=True, augmentation=VARIED).draw(step) for step in range(4)]
-    assert first[0].sample.image.shape == (4, 3, 32, 40)
+    assert first[0].images.image.shape == (4, 3, 32, 40)
     again = batches(pool, flip=True, augmentation=VARIED)
     torch.manual_seed(123)
     for step in (3, 1, 0, 2):
@@ -185,7 +185,7 @@ def test_varied_targets_stay_with_their_image(pool: PreparedSplit) -> None:
 def test_a_recipe_that_changes_nothing_reads_whole_batches(pool: PreparedSplit) -> None:
     plain = batches(pool, flip=True).draw(1)
     every = batches(pool, flip=True, augmentation={"crop": [64, 64]}).draw(1)
-    assert torch.equal(denormalise(plain.sample.image), denormalise(every.sample.image))
+    assert torch.equal(denormalise(plain.images.image), denormalise(every.images.image))
     assert same(plain, every)
 
 
@@ -215,7 +215,7 @@ def test_data_that_is_read_in_place_is_varied_by_workers_too(name: str, on_disk:
     pool = IndexedSplit(on_disk(name), "train", ["segmentation"])
     recipe: dict[str, Any] = SMALL | {"augmentation": VARIED | {"border": None}}
     alone = [*batches(pool, **recipe).steps(0, 4)]
-    assert alone[0].sample.label.shape == (2, 32, 40)
+    assert alone[0].images.label.shape == (2, 32, 40)
     agree(batches(pool, workers=2, **recipe).steps(0, 4), alone)
 
 

@@ -19,7 +19,7 @@ from dejavu.data.opening import open_split
 from dejavu.method.redaction import RandomBlocks
 from dejavu.runtime.errors import DejaVuError, ParamsError
 from dejavu.study.run import Run
-from dejavu.training.batches import Batch, Batches
+from dejavu.training.batches import Batches, StepBatch
 from dejavu.training.build import build_task
 from dejavu.training.loop import prepare_torch, train, training_step
 from dejavu.training.optimisation import create_optimizer, learning_rate
@@ -92,8 +92,8 @@ def study(processes: int, **sections: Any) -> Params:
     return tiny_params(methods=copy.deepcopy(METHODS), train=train, **sections)
 
 
-def double(batch: Batch) -> Batch:
-    return batch._replace(sample=replace(batch.sample, image=batch.sample.image.double()))
+def double(batch: StepBatch) -> StepBatch:
+    return batch._replace(images=replace(batch.images, image=batch.images.image.double()))
 
 
 def fit(data: Path, pair: Path, case: tuple[str, str, Any], share: Share) -> dict[str, Any]:

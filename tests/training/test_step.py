@@ -14,7 +14,7 @@ from dejavu.metrics.edges import distance_to
 from dejavu.runtime.errors import CheckpointError
 from dejavu.study.run import Run
 from dejavu.tasks.base import TASKS
-from dejavu.training.batches import Batch, Batches
+from dejavu.training.batches import Batches, StepBatch
 from dejavu.training.step import Arm, derangement, forward
 from tests.support.studies import TINY, tiny_params
 
@@ -41,7 +41,7 @@ def arm_of(method: dict[str, Any], pool: PreparedSplit, task: str = "segmentatio
     return Arm(run_of(method, task), TASKS[task](pool.manifest.palette), CPU)
 
 
-def batch_of(pool: PreparedSplit, method: dict[str, Any]) -> Batch:
+def batch_of(pool: PreparedSplit, method: dict[str, Any]) -> StepBatch:
     run = run_of(method)
     return Batches(pool, run.train, run.seed).draw(0)
 
@@ -100,7 +100,7 @@ def test_erasing_erases_rectangles_of_some_images(pool: PreparedSplit) -> None:
     arm.model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     for step in range(6):
         arm.losses(batch, step)
-    images = batch.sample.image
+    images = batch.images.image
     erased = torch.stack([(image != images).any(1) for image in seen])  # steps x B x H x W
     changed = erased.flatten(2).any(2)
     assert 0.2 < changed.float().mean() < 0.8
@@ -115,9 +115,9 @@ def test_pixels_near_edges_weigh_more(pool: PreparedSplit) -> None:
     method = {"boundary_weight": 3.0, "boundary_width": 1}
     batch, task = batch_of(pool, method), TASKS["segmentation"](pool.manifest.palette)
     arm, plain = arm_of(method, pool), arm_of({}, pool)
-    output = forward(plain.model, batch.sample.image, 0, 0)
-    near = distance_to(task.edges(batch.sample.label)) <= 1
-    each = nn.functional.cross_entropy(output, batch.sample.label, reduction="none")
+    output = forward(plain.model, batch.images.image, 0, 0)
+    near = distance_to(task.edges(batch.images.label)) <= 1
+    each = nn.functional.cross_entropy(output, batch.images.label, reduction="none")
     weights = 1 + 3 * near.float()
     assert 0 < near.float().mean() < 0.9
     expected = (each * weights).sum() / weights.sum()
@@ -191,10 +191,10 @@ def test_unlabelled_images_are_regenerated_too(pool: PreparedSplit) -> None:
     """With no label at all, the DejaVu loss is the network's only gradient."""
     method = METHODS["live"]
     batch = batch_of(pool, method)
-    unlabelled = batch.sample.hide_labels(torch.zeros_like(batch.sample.label, dtype=torch.bool))
+    unlabelled = batch.images.hide_labels(torch.zeros_like(batch.images.label, dtype=torch.bool))
     for task in TASKS:
         arm = arm_of(method, pool, task)
-        losses = arm.losses(Batch(unlabelled, batch.scenes), 0)
+        losses = arm.losses(StepBatch(unlabelled, batch.scenes), 0)
         assert losses["task"] == 0
         assert not reached(gradients(arm.model, losses["task"]))
         assert reached(gradients(arm.model, losses["dejavu"]))

@@ -4,4 +4,4 @@ IGNORE_INDEX = 255
 """Label of pixels that are neither trained on nor scored."""
 
 ROLES = {"segmentation": "label", "depth": "depth", "normals": "normals"}
-"""The part of an example that is a task's ground truth, by task."""
+"""The part of a sample that is a task's ground truth, by task."""
