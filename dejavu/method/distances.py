@@ -25,9 +25,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dejavu.method.redaction import check_images
+from dejavu.runtime.collective import mean_across
 from dejavu.runtime.errors import DejaVuError
 from dejavu.runtime.torchvision_import import import_torchvision
-from dejavu.training.parallel import mean_across
 
 TERMS = ("mse", "l1", "ssim", "lpips")
 """Names of the terms that a distance may have."""

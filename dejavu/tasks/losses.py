@@ -2,7 +2,7 @@
 
 Each takes a weight per pixel: 2 counts a pixel twice, 0 leaves it out, and a common factor changes
 nothing. Without any pixel that counts the loss is 0, and so is its gradient. Where processes share
-a batch (`dejavu.training.parallel`), the mean of their losses is the loss of the whole batch.
+a batch (`dejavu.runtime.collective`), the mean of their losses is the loss of the whole batch.
 """
 
 import math
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dejavu.data.sample import IGNORE_INDEX
-from dejavu.training.parallel import gather_across, mean_across
+from dejavu.runtime.collective import gather_across, mean_across
 
 
 def masked_mean(values: Tensor, valid: Tensor, weight: Tensor | None = None) -> Tensor:

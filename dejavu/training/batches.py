@@ -10,9 +10,9 @@ from torch.utils.data import DataLoader, Dataset
 from dejavu.config import TrainParams
 from dejavu.data.sample import Batch, collate
 from dejavu.data.split import Split
+from dejavu.runtime.collective import ALONE, Share
 from dejavu.runtime.errors import DataError
 from dejavu.runtime.seeding import generator
-from dejavu.training.parallel import ALONE, Share
 
 
 class StepBatch(NamedTuple):

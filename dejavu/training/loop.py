@@ -14,6 +14,7 @@ import torch
 from dejavu.config import TrainParams
 from dejavu.data.opening import open_split
 from dejavu.data.split import Split
+from dejavu.runtime.collective import Share, average_gradients, mean_across
 from dejavu.runtime.errors import CheckpointError, DejaVuError, is_out_of_memory
 from dejavu.runtime.files import copy_file, locked, whole_file
 from dejavu.runtime.progress import Progress, silent
@@ -28,7 +29,7 @@ from dejavu.training.optimisation import (
     learning_rate,
     set_rate,
 )
-from dejavu.training.parallel import Share, average_gradients, mean_across, shared_batches
+from dejavu.training.parallel import shared_batches
 from dejavu.training.step import Arm
 
 Describe = Callable[[Path, float], None]

@@ -21,6 +21,7 @@ from dejavu.method.loss import Regeneration
 from dejavu.method.text import ImageTextEncoder, TextLoss, load_clip
 from dejavu.metrics.edges import distance_to
 from dejavu.networks.registry import dense_head
+from dejavu.runtime.collective import ALONE, Share
 from dejavu.runtime.errors import CheckpointError
 from dejavu.runtime.seeding import fold, generator
 from dejavu.runtime.torchvision_import import import_torchvision
@@ -28,7 +29,7 @@ from dejavu.study.run import Run
 from dejavu.tasks.base import Task
 from dejavu.training.batches import StepBatch
 from dejavu.training.build import build_criterion, build_network
-from dejavu.training.parallel import ALONE, Share, share_draws_and_statistics
+from dejavu.training.shared_modules import share_draws_and_statistics
 from dejavu.training.text_pair import load_text_pair
 
 Module = TypeVar("Module", bound=nn.Module)

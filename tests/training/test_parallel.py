@@ -17,20 +17,15 @@ from torch.multiprocessing import spawn
 from dejavu.config import Params
 from dejavu.data.opening import open_split
 from dejavu.method.redaction import RandomBlocks
+from dejavu.runtime.collective import ALONE, Share, gather_across, mean_across
 from dejavu.runtime.errors import DejaVuError, ParamsError
 from dejavu.study.run import Run
 from dejavu.training.batches import Batches, StepBatch
 from dejavu.training.build import build_task
 from dejavu.training.loop import prepare_torch, train, training_step
 from dejavu.training.optimisation import create_optimizer, learning_rate
-from dejavu.training.parallel import (
-    ALONE,
-    Share,
-    gather_across,
-    mean_across,
-    share_draws_and_statistics,
-    shared_batches,
-)
+from dejavu.training.parallel import shared_batches
+from dejavu.training.shared_modules import share_draws_and_statistics
 from dejavu.training.step import Arm
 from dejavu.training.text_pair import train_text_pair
 from tests.support.studies import TINY, tiny_params
