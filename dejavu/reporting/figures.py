@@ -1,38 +1,50 @@
-"""Figures of a study, drawn without pyplot: each function returns a figure of its own."""
+"""Figures of a study, drawn by seaborn: each function returns one, which pyplot does not know of.
+
+Seaborn has no chart for sheets of pictures: matplotlib draws them by itself.
+"""
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from dejavu.reporting.sources import Measured, Runs, Spec
+from dejavu.reporting.charts import (
+    draw_bars,
+    draw_curves,
+    draw_differences,
+    share_scale,
+)
+from dejavu.reporting.sources import Measured, Runs
 from dejavu.reporting.style import (
-    BETTER,
-    INK,
     NEUTRAL,
+    SMALL,
+    Dashes,
     caption,
     method_colours,
-    method_lines,
+    method_dashes,
+    note,
+    pairs_of_panels,
     panels,
     styled,
+    text_width,
 )
-from dejavu.reporting.tables import Design, Pairs, paired_values, records
+from dejavu.reporting.tables import Design, paired_values
 from dejavu.reporting.wording import metric_label
 from dejavu.runtime.files import whole_file
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DPI = 150
 """Pixels per inch of a saved figure."""
 
-_UNITS = {"%": "points", "1": "", "deg": "degrees", "m": "metres"}
+_LABEL_CHARACTERS = 36  # of a redaction's label, before it goes on in the next line
 
 
 @dataclass(frozen=True)
@@ -48,13 +60,13 @@ class QualitativeRow:
     panels: Sequence[tuple[str, NDArray[np.uint8]]]
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: "Figure", path: Path) -> None:
     """Write a figure as PNG, whole or not at all; the same figure gives the same bytes."""
     with styled(), whole_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
 
 
-def draw_training_curves(curves: pd.DataFrame, design: Design) -> Figure:
+def draw_training_curves(curves: pd.DataFrame, design: Design) -> "Figure":
     """Draw task loss and L_DV by step: seeds thin, their mean thick.
 
     Args:
@@ -62,30 +74,29 @@ def draw_training_curves(curves: pd.DataFrame, design: Design) -> Figure:
         design: tasks, networks and methods, in order.
 
     Returns:
-        A column per task and network; the lower row, L_DV unweighted, has no reference.
+        A column per task and network, task loss above and L_DV, unweighted, below; a single pair
+        is side by side. The reference has no L_DV.
     """
-    columns = [(task, network) for task in design.tasks for network in design.networks]
-    lines = method_lines(design.methods, design.reference)
-    legend_columns = _legend_columns(design.methods, 3.9 * len(columns))
-    legend_height = 0.21 * math.ceil(len(design.methods) / legend_columns)
+    colours = method_colours(design.methods, design.reference)
+    dashes = method_dashes(design.methods, design.reference)
+    columns = _columns(design)
+    width = 3.9 if len(columns) > 1 else 4.8
     with styled():
-        figure, axes = panels(2, len(columns), 3.9, 2.6 + legend_height / 2)
-        for column, (task, network) in enumerate(columns):
+        legend_columns, legend_height = _legend_size(design.methods, width * max(2, len(columns)))
+        height = 2.6 + legend_height / 2 if len(columns) > 1 else 3.2 + legend_height
+        figure, axes = pairs_of_panels(len(columns), width, height)
+        for (task, network), (upper, lower) in zip(columns, axes, strict=True):
             cell = curves[(curves["task"] == task) & (curves["network"] == network)]
-            axes[0][column].set_title(_title(task, network, design))
-            _draw_curves(axes[0][column], cell, "task_loss", lines)
-            _draw_curves(axes[1][column], cell, "dejavu_loss", lines)
-            axes[1][column].set_xlabel("step")
+            upper.set_title(_title(task, network, design, "", width))
+            draw_curves(upper, cell, "task_loss", colours, dashes)
+            draw_curves(lower, cell, "dejavu_loss", colours, dashes)
         axes[0][0].set_ylabel("task loss")
-        axes[1][0].set_ylabel("regeneration loss $L_{DV}$")
-        handles = [Line2D([], [], linewidth=2, **lines[method]) for method in design.methods]
-        figure.legend(
-            handles, list(design.methods), loc="outside lower center", ncols=legend_columns
-        )
+        axes[0][1].set_ylabel("regeneration loss $L_{DV}$")
+        _add_legend(figure, design.methods, colours, dashes, legend_columns)
     return figure
 
 
-def draw_paired_differences(runs: Runs, design: Design) -> Figure:
+def draw_paired_differences(runs: Runs, design: Design) -> "Figure":
     """Draw each seed's difference to the reference, the mean and its interval.
 
     Args:
@@ -93,70 +104,61 @@ def draw_paired_differences(runs: Runs, design: Design) -> Figure:
         design: what to compare; every method but the reference gets a line.
 
     Returns:
-        A column per task and network; primary metrics above, boundary metrics below.
+        A column per task and network, the primary metric above and the boundary metric below; a
+        single pair is side by side. A method whose metric is undefined for some seed has no mean.
     """
     pairs = paired_values(runs, design)
     colours = method_colours(design.methods, design.reference)
-    columns = [(task, network) for task in design.tasks for network in design.networks]
-    height = 1.7 + 0.3 * max(1, len(design.treated))
+    columns = _columns(design)
+    height = 1.75 + 0.3 * max(1, len(design.treated))
     with styled():
-        figure, axes = panels(2, len(columns), 3.5, height, 1.2)
-        for column, (task, network) in enumerate(columns):
+        labels = max((text_width(name, SMALL) for name in design.treated), default=0)
+        figure, axes = pairs_of_panels(len(columns), 3.5, height, labels)
+        for (task, network), pair in zip(columns, axes, strict=True):
             protocol = runs.protocols[task]
-            for row, name in enumerate((protocol.primary, protocol.boundary)):
-                spec = protocol.spec(name)
+            for ax, name in zip(pair, (protocol.primary, protocol.boundary), strict=True):
                 drawn = {m: pairs[task, network, m, name] for m in design.treated}
-                _draw_differences(axes[row][column], drawn, spec, colours, design.confidence)
-                axes[row][column].set_title(
-                    f"{_title(task, network, design)}: {metric_label(name)}"
-                )
-                if column:
-                    axes[row][column].tick_params(labelleft=False)
-        caption(
-            figure,
-            f"difference to {design.reference}, paired by seed: seeds (dots), mean (diamond), "
-            f"{100 * design.confidence:g} % Student-t interval (bar)",
-        )
+                ax.set_title(_title(task, network, design, f": {metric_label(name)}", 3.5))
+                if not drawn:
+                    note(ax, f"no method to compare with {design.reference}")
+                    continue
+                draw_differences(ax, drawn, protocol.spec(name), colours, design.confidence)
+        if design.treated:
+            caption(figure, _differences_caption(design))
     return figure
 
 
-def draw_gap(gap: Measured, design: Design) -> Figure:
+def draw_gap(gap: Measured, design: Design) -> "Figure":
     """Draw each redaction's oracle gap as a bar, in its method's colour or in grey.
 
     Args:
         gap: what `collect_gaps` returned.
         design: tasks and methods, in order.
+
+    Returns:
+        A column per task, all on one scale; the redaction with the largest mean gap is on top.
     """
-    frame = gap.frame.copy()
-    frame["method"] = frame["method"].where(frame["method"].notna(), "")
-    means = frame.groupby(["redaction", "method"], sort=False)["gap"].mean()
-    order = [(str(r), str(m)) for r, m in means.sort_values(kind="stable").index]
-    colours = method_colours(design.methods, design.reference)
+    frame, order, palette = _bars(gap.frame, design)
+    lines = max(label.count("\n") for label in order) + 1
     with styled():
-        figure, axes = panels(1, len(design.tasks), 3.0, 1.1 + 0.36 * len(order), 2.3)
-        for column, task in enumerate(design.tasks):
-            rows = records(frame[frame["task"] == task])
-            _draw_bars(
-                axes[0][column],
-                {(r["redaction"], r["method"]): r["gap"] for r in rows},
-                order,
-                colours,
-            )
-            axes[0][column].set_title(task)
-            axes[0][column].tick_params(labelleft=column == 0)
-        # One scale for all tasks: their gaps are to be compared.
-        reach = [limit for ax in axes[0] for limit in ax.get_xlim()]
-        for ax in axes[0]:
-            ax.set_xlim(min(reach), max(reach))
+        labels = max(text_width(label, SMALL) for label in order)
+        width = 3.0 if len(design.tasks) > 1 else 5.0
+        height = 1.4 + max(0.3, 0.06 + 0.15 * lines) * len(order)
+        figure, [axes] = panels(1, len(design.tasks), width, height, labels)
+        for task, ax in zip(design.tasks, axes, strict=True):
+            draw_bars(ax, frame[frame["task"] == task], order, palette)
+            ax.set_title(task)
+        share_scale(axes)
         caption(
             figure,
             f"oracle gap: how far $L_{{DV}}$ on {gap.conditions['split']} falls when the "
-            "regeneration is given the ground truth instead of zeros (%)",
+            "regeneration is given the ground truth instead of zeros; in colour: redactions of "
+            "the study's methods, which are named below them",
         )
     return figure
 
 
-def draw_qualitative(rows: Sequence[QualitativeRow]) -> Figure:
+def draw_qualitative(rows: Sequence[QualitativeRow]) -> "Figure":
     """Draw scenes below each other, each pixel as a square.
 
     Raises:
@@ -181,127 +183,64 @@ def draw_qualitative(rows: Sequence[QualitativeRow]) -> Figure:
     return figure
 
 
-def _draw_curves(
-    ax: Axes, cell: pd.DataFrame, loss: str, lines: Mapping[str, Mapping[str, Any]]
-) -> None:
-    for method, line in lines.items():
-        rows = cell[(cell["method"] == method) & cell[loss].notna()]
-        if rows.empty:
-            continue
-        for _, seed in rows.groupby("seed"):
-            ax.plot(seed["step"], seed[loss], linewidth=0.8, alpha=0.3, **line)
-        mean = rows.groupby("step")[loss].mean()
-        ax.plot(mean.index, mean, linewidth=2, **line)
-    ax.set_ylim(bottom=0)
-
-
-def _draw_differences(
-    ax: Axes,
-    drawn: Mapping[str, Pairs],
-    spec: Spec,
+def _add_legend(
+    figure: "Figure",
+    methods: Sequence[str],
     colours: Mapping[str, str],
-    confidence: float,
+    dashes: Mapping[str, Dashes],
+    columns: int,
 ) -> None:
-    ax.axvline(0, color=INK, linewidth=1)
-    for line, (method, pairs) in enumerate(drawn.items()):
-        colour = colours[method]
-        seeds = np.subtract(pairs.treated, pairs.reference)
-        ax.scatter(
-            seeds, np.full(len(seeds), line - 0.2), s=16, color=colour, alpha=0.55, linewidths=0
-        )
-        difference = pairs.difference(confidence)
-        if not math.isnan(difference.low):
-            ax.plot(
-                [difference.low, difference.high],
-                [line, line],
-                color=colour,
-                linewidth=2.6,
-                solid_capstyle="butt",
-            )
-        ax.scatter(
-            [difference.mean],
-            [line],
-            marker="D",
-            s=36,
-            color=colour,
-            edgecolors="white",
-            linewidths=0.9,
-            zorder=3,
-        )
-    ax.set_yticks(range(len(drawn)), list(drawn))
-    ax.set_ylim(len(drawn) - 0.5, -0.85)
-    ax.tick_params(axis="y", length=0)
-    ax.spines["left"].set_visible(False)
-    _symmetric_limits(ax)
-    _mark_direction(ax, spec)
+    """Name the methods below all axes: a legend inside them would cover curves."""
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], linewidth=2, color=colours[name], dashes=dashes[name]) for name in methods
+    ]
+    figure.legend(handles, list(methods), loc="outside lower center", ncols=columns)
 
 
-def _symmetric_limits(ax: Axes) -> None:
-    """Put zero in the middle: neither side is to look favoured."""
-    reach = max(abs(limit) for limit in ax.get_xlim())
-    ax.set_xlim(-reach, reach)
-    ax.xaxis.set_major_locator(MaxNLocator(5, symmetric=True))
+def _legend_size(labels: Sequence[str], width: float) -> tuple[int, float]:
+    """Return how many columns fit into ``width`` inches, and the height in inches of the rows."""
+    widest = 0.85 + max(text_width(label, 10) for label in labels)
+    columns = max(1, min(len(labels), int(width / widest)))
+    return columns, 0.21 * math.ceil(len(labels) / columns)
 
 
-def _mark_direction(ax: Axes, spec: Spec) -> None:
-    """Shade the side of improvement and name it."""
-    low, high = ax.get_xlim()
-    side = (0, high) if spec.higher_is_better else (low, 0)
-    ax.axvspan(*side, color=BETTER, alpha=0.08, linewidth=0, zorder=0)
-    ax.set_xlabel(_UNITS.get(spec.unit, spec.unit), fontsize=9)
-    at, text, align = (
-        (0.985, "better →", "right") if spec.higher_is_better else (0.015, "← better", "left")
-    )
-    ax.annotate(
-        text,
-        (at, 1),
-        xycoords="axes fraction",
-        xytext=(0, -1),
-        textcoords="offset points",
-        fontsize=8.5,
-        color=BETTER,
-        ha=align,
-        va="top",
+def _bars(gaps: pd.DataFrame, design: Design) -> tuple[pd.DataFrame, list[str], dict[str, str]]:
+    """Add the columns ``label`` and ``percent``; also return labels from the top, and colours."""
+    methods = gaps["method"].fillna("").astype(str)
+    labels = [_bar_label(*row) for row in zip(gaps["redaction"], methods, strict=True)]
+    frame = gaps.assign(label=labels, percent=100 * gaps["gap"].astype(float))
+    means = frame.groupby("label", sort=False)["percent"].mean()
+    order = means.sort_values(ascending=False, kind="stable").index.tolist()
+    colours = method_colours(design.methods, design.reference)
+    palette = {
+        label: colours.get(method, NEUTRAL) for label, method in zip(labels, methods, strict=True)
+    }
+    return frame, order, palette
+
+
+def _bar_label(redaction: str, method: str) -> str:
+    """Write a redaction and, below it, the method that uses it, if any."""
+    parts = [redaction, method] if method else [redaction]
+    return "\n".join(textwrap.fill(part, _LABEL_CHARACTERS) for part in parts)
+
+
+def _differences_caption(design: Design) -> str:
+    return (
+        f"difference to {design.reference}, paired by seed: seeds (dots), mean (diamond), "
+        f"{100 * design.confidence:g} % Student-t interval (bar)"
     )
 
 
-def _draw_bars(
-    ax: Axes,
-    gaps: Mapping[tuple[str, str], float],
-    order: Sequence[tuple[str, str]],
-    colours: Mapping[str, str],
-) -> None:
-    for line, (redaction, method) in enumerate(order):
-        if (redaction, method) not in gaps:
-            continue
-        value = 100 * gaps[redaction, method]
-        ax.barh(line, value, height=0.62, color=colours.get(method, NEUTRAL))
-        ax.annotate(
-            f"{value:.1f}",
-            (max(value, 0), line),
-            xytext=(4, 0),
-            fontsize=9,
-            textcoords="offset points",
-            va="center",
-        )
-    labels = [f"{redaction}\n{method}" if method else redaction for redaction, method in order]
-    ax.set_yticks(range(len(order)), labels)
-    ax.set_ylim(-0.6, len(order) - 0.4)
-    ax.axvline(0, color=INK, linewidth=1)
-    ax.grid(visible=False, axis="y")
-    ax.tick_params(axis="y", length=0)
-    ax.spines["left"].set_visible(False)
-    ax.margins(x=0.16)
+def _columns(design: Design) -> list[tuple[str, str]]:
+    return [(task, network) for task in design.tasks for network in design.networks]
 
 
-def _legend_columns(labels: Sequence[str], width: float) -> int:
-    """Return how many columns of labels, ten points high, fit into ``width`` inches."""
-    widest = 0.75 + 0.085 * max(map(len, labels))
-    return max(1, min(len(labels), int(width / widest)))
-
-
-def _title(task: str, network: str, design: Design) -> str:
-    return f"{task}, {network}" if len(design.networks) > 1 else task
+def _title(task: str, network: str, design: Design, rest: str, width: float) -> str:
+    """Name a panel of ``width`` inches; a long name takes two lines."""
+    where = f"{task}, {network}" if len(design.networks) > 1 else task
+    return textwrap.fill(where + rest, int(width / 0.105))
 
 
 def _check_sheet(rows: Sequence[QualitativeRow]) -> None:

@@ -1,13 +1,19 @@
-"""One look for all figures: the only place that names a colour, a font size or a line width."""
+"""One look for all figures: theme, colours and dashes, and how axes are arranged.
 
+It imports matplotlib and seaborn when something is drawn: tables do without, and start sooner.
+"""
+
+import math
+import os
+import sys
 import textwrap
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 INK = "#24292f"
 BETTER = "#00694d"
@@ -20,14 +26,21 @@ METHODS = [
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"),
     *("#882255", "#999933", "#332288"),
 ]
-DASHES = ["-", "--", ":"]
-"""Of curves, one for each time that the palette is gone through."""
+Dashes = tuple[float, ...]
+# On, off, ... in line widths. Through the gaps of a curve one sees the curve that lies under it,
+# and dashes tell methods apart without colours: with nine colours, 36 methods differ in the pair.
+DASHES: list[Dashes] = [(4, 1.2), (1.5, 1), (6, 1.2, 1.5, 1.2), ()]
+SMALL = 9
+"""Points, of the labels of ticks and axes."""
 
-_STYLE: Any = {
-    "font.family": "DejaVu Sans",
+# What is ours; the rest is seaborn's "whitegrid".
+_STYLE: dict[str, Any] = {
+    "font.family": "DejaVu Sans",  # matplotlib brings it, so that it is the same everywhere
+    "mathtext.fontset": "dejavusans",
     "font.size": 10,
     "text.color": INK,
     "axes.labelcolor": INK,
+    "axes.labelsize": SMALL,
     "axes.titlesize": 11,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
@@ -36,28 +49,51 @@ _STYLE: Any = {
     "axes.linewidth": 0.8,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
     "grid.color": "#e4e8ec",
     "grid.linewidth": 0.8,
+    "xtick.bottom": True,
     "xtick.color": NEUTRAL,
-    "ytick.color": NEUTRAL,
+    "xtick.major.size": 3.5,
+    "xtick.major.width": 0.8,
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
-    "xtick.labelsize": 9,
-    "ytick.labelsize": 9,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
     "legend.frameon": False,
     "legend.fontsize": 10,
-    "figure.facecolor": "white",
-    "axes.facecolor": "white",
+    "legend.handlelength": 3,
     "savefig.facecolor": "white",
-    "mathtext.fontset": "dejavusans",
 }
 
 
-def styled() -> AbstractContextManager[None]:
-    """Return a context in which artists are made in the project's style."""
-    return mpl.rc_context(_STYLE)
+@contextmanager
+def styled() -> Iterator[None]:
+    """Make artists in the project's style; no setting of the caller's session reaches them."""
+    _import_matplotlib()
+    import matplotlib.style
+    import seaborn as sns
+
+    theme = [sns.axes_style("whitegrid"), sns.plotting_context("notebook"), _STYLE]
+    with matplotlib.style.context(["default", *theme]):
+        yield
+
+
+def _import_matplotlib() -> None:
+    """Import matplotlib without MPLBACKEND: by a backend that is not here, the import would fail.
+
+    One that is here is then set as the import would have done.
+    """
+    if "matplotlib" in sys.modules:
+        return
+    backend = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib as mpl
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    if backend:
+        with suppress(ValueError):
+            mpl.rcParams["backend"] = backend
 
 
 def method_colours(methods: Sequence[str], reference: str) -> dict[str, str]:
@@ -72,35 +108,63 @@ def method_colours(methods: Sequence[str], reference: str) -> dict[str, str]:
     return {reference: REFERENCE} | colours
 
 
-def method_lines(methods: Sequence[str], reference: str) -> dict[str, dict[str, Any]]:
-    """Give each method's curve a colour and, where the palette repeats, another dash pattern.
+def method_dashes(methods: Sequence[str], reference: str) -> dict[str, Dashes]:
+    """Give each method's curve a dash pattern: the reference has none and lies under the others.
 
     Example:
-        >>> method_lines(["baseline", "dejavu"], "baseline")["dejavu"]
-        {'color': '#0072B2', 'linestyle': '-'}
+        >>> method_dashes(["baseline", "dejavu"], "baseline")
+        {'baseline': (), 'dejavu': (4, 1.2)}
     """
-    colours = method_colours(methods, reference)
-    repeats = [0, *(i // len(METHODS) for i in range(len(colours) - 1))]
-    return {
-        method: {"color": colour, "linestyle": DASHES[repeat % len(DASHES)]}
-        for (method, colour), repeat in zip(colours.items(), repeats, strict=True)
-    }
+    others = [method for method in methods if method != reference]
+    return {reference: ()} | {m: DASHES[i % len(DASHES)] for i, m in enumerate(others)}
 
 
 def panels(
     rows: int, columns: int, width: float, height: float, labels: float = 0
-) -> tuple[Figure, list[list[Axes]]]:
+) -> "tuple[Figure, list[list[Axes]]]":
     """Return a figure with a grid of axes, each about ``width`` x ``height`` inches.
 
     Long labels at the left get ``labels`` inches beside that.
     """
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(labels + width * columns, height * rows), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)  # type: ignore[union-attr, call-arg]
     axes = figure.subplots(rows, columns, squeeze=False)
     return figure, [list(row) for row in axes]
 
 
-def caption(figure: Figure, text: str) -> None:
-    """Write a line below a figure, wrapped to its width."""
-    characters = int(13 * figure.get_figwidth())
-    figure.supxlabel(textwrap.fill(text, characters), fontsize=9.5, color=MUTED)
+def pairs_of_panels(
+    columns: int, width: float, height: float, labels: float = 0
+) -> "tuple[Figure, list[tuple[Axes, Axes]]]":
+    """Return a figure with two axes per column, below each other; a single pair is side by side."""
+    if columns == 1:
+        figure, [[first, second]] = panels(1, 2, width, height, labels)
+        return figure, [(first, second)]
+    figure, rows = panels(2, columns, width, height, labels)
+    return figure, list(zip(*rows, strict=True))
+
+
+def caption(figure: "Figure", text: str) -> None:
+    """Write below a figure, in as few lines of about one length as its width allows."""
+    lines = math.ceil(len(text) / (13 * figure.get_figwidth()))
+    wrapped = textwrap.fill(text, len(text) // lines + 8) if lines > 1 else text
+    figure.supxlabel(wrapped, fontsize=9.5, color=MUTED)
+
+
+def note(ax: "Axes", text: str) -> None:
+    """Write in the middle of axes why they are empty."""
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=MUTED)
+    ax.set(xticks=[], yticks=[])
+    ax.grid(False)
+    ax.spines[:].set_visible(False)
+
+
+def text_width(text: str, size: float) -> float:
+    """Return the width of the longest line of a text, ``size`` points high, in inches."""
+    from matplotlib.textpath import TextPath
+
+    return (
+        max(float(TextPath((0, 0), line, size=size).get_extents().x1) for line in text.split("\n"))
+        / 72
+    )
