@@ -182,7 +182,7 @@ def text_pair(params: ParamsOption = DEFAULT) -> None:
     """Train the small image-text pair that stands in for CLIP, on the captions of the rooms."""
     from dejavu.runtime.files import locked
     from dejavu.study.layout import STORE
-    from dejavu.study.run import text_pair_hash
+    from dejavu.study.phases import text_pair_hash
     from dejavu.training.text_pair import train_text_pair
 
     layout = _layout(params)

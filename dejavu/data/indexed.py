@@ -18,9 +18,9 @@ from dejavu.datasets.reading.manifest import MEND
 from dejavu.datasets.reading.raw import Array, Entry, RawDataset
 from dejavu.datasets.reading.registry import dataset_class
 from dejavu.datasets.reading.roots import data_root
+from dejavu.runtime.code_hash import code_hash
 from dejavu.runtime.errors import DataError
 from dejavu.runtime.progress import Progress, silent
-from dejavu.study.run import code_hash
 
 
 class IndexedSplit(Split):
@@ -147,7 +147,7 @@ class IndexedSplit(Split):
 
     def _cache_key(self) -> str:
         """The images of the index, as the present code decodes them and computes from them."""
-        return f"{self.record.sha256}-{code_hash(f'datasets.{self.manifest.name}')}"
+        return f"{self.record.sha256}-{code_hash([f'datasets.{self.manifest.name}'])}"
 
     def _sizes(self) -> Array:
         return np.stack([self._columns["height"], self._columns["width"]], axis=1)

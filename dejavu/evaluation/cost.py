@@ -26,7 +26,7 @@ from dejavu.training.build import build_task
 from dejavu.training.checkpoint import best_device
 from dejavu.training.loop import training_step
 from dejavu.training.optimisation import create_optimizer
-from dejavu.training.step import Arm
+from dejavu.training.step import TrainingModule
 
 _WARM_UP = 3
 
@@ -39,23 +39,25 @@ class Stepper:
         self.device = best_device()
         pool = open_split(data, run.params.data, "train", [run.task])
         batches = Batches(pool, run.train, run.seed)
-        self.arm = Arm(run, build_task(run.identity(), pool.manifest.palette), self.device)
-        self.arm.supervise([pool.caption(i) for i in batches.subset.tolist()], text_pair)
-        self.optimizer = create_optimizer(self.arm.model, self.arm.criterion, run.train)
+        self.module = TrainingModule(
+            run, build_task(run.identity(), pool.manifest.palette), self.device
+        )
+        self.module.supervise([pool.caption(i) for i in batches.subset.tolist()], text_pair)
+        self.optimizer = create_optimizer(self.module.model, self.module.criterion, run.train)
         self.batch = batches.draw(0).to(self.device)
 
     def step(self) -> float:
         """Take one step; return its seconds."""
         started = time.perf_counter()
-        training_step(self.run, self.arm, self.optimizer, self.batch, 0, 1e-4)
+        training_step(self.run, self.module, self.optimizer, self.batch, 0, 1e-4)
         if self.device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - started
 
     def peak_memory(self) -> int:
         """Take one step; return the most bytes that tensors held at once."""
-        modules = [module for module in (self.arm.model, self.arm.criterion) if module]
-        present = [tensor for module in modules for tensor in module.state_dict().values()]
+        modules = [part for part in (self.module.model, self.module.criterion) if part]
+        present = [tensor for part in modules for tensor in part.state_dict().values()]
         present += [t for state in self.optimizer.state.values() for t in state.values()]
         self.optimizer.zero_grad(set_to_none=True)
         with PeakMemory([*present, *vars(self.batch.images).values()]) as memory:
@@ -86,7 +88,7 @@ def measure_costs(layout: Layout, task: str) -> list[dict[str, Any]]:
         reference = params.report.reference
         for method, stepper in steppers.items():
             ratios = [a / b for a, b in zip(seconds[method], seconds[reference], strict=True)]
-            deployed = _parameters(stepper.arm.model)
+            deployed = _parameters(stepper.module.model)
             size = [*stepper.batch.images.image.shape[-2:]]
             rows.append(
                 {
@@ -98,7 +100,7 @@ def measure_costs(layout: Layout, task: str) -> list[dict[str, Any]]:
                     "memory_bytes": memory[method],
                     "memory_ratio": memory[method] / memory[reference],
                     "parameters": deployed,
-                    "training_parameters": deployed + _parameters(stepper.arm.criterion),
+                    "training_parameters": deployed + _parameters(stepper.module.criterion),
                     "flops": _flops(stepper),
                 }
             )
@@ -133,5 +135,5 @@ def _flops(stepper: Stepper) -> int:
     counter = FlopCounterMode(display=False)
     # Attention's fused kernels are not all counted; its plain form has the same FLOPs.
     with counter, torch.inference_mode(), sdpa_kernel(SDPBackend.MATH):
-        stepper.arm.model.eval()(stepper.batch.images.image[:1])
+        stepper.module.model.eval()(stepper.batch.images.image[:1])
     return int(counter.get_total_flops())

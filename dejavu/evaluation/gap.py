@@ -14,7 +14,8 @@ from dejavu.evaluation.oracle import ground_truth, held_out, train_alone, zeros
 from dejavu.runtime.files import write_text
 from dejavu.study.layout import Layout
 from dejavu.study.run import Run
-from dejavu.training.build import build_redaction, build_task
+from dejavu.training.build import build_task
+from dejavu.training.criterion import build_redaction
 from dejavu.training.loop import prepare_torch
 
 

@@ -15,7 +15,7 @@ from dejavu.tasks.base import Task
 from dejavu.training.batches import Batches
 from dejavu.training.checkpoint import best_device
 from dejavu.training.optimisation import clip_gradients, create_optimizer, learning_rate, set_rate
-from dejavu.training.step import Arm
+from dejavu.training.step import TrainingModule
 
 Condition = Callable[[Batch], Tensor]
 """Maps a batch to what the regeneration is conditioned on, B x channels x H x W."""
@@ -44,8 +44,8 @@ def train_alone(run: Run, task: Task, condition: Condition, pool: Split) -> Rege
         pool: the training pool.
     """
     params, device = run.train, best_device()
-    arm, batches = Arm(run, task, device), Batches(pool, run.train, run.seed)
-    criterion = arm.criterion
+    module, batches = TrainingModule(run, task, device), Batches(pool, run.train, run.seed)
+    criterion = module.criterion
     assert criterion is not None
 
     def losses() -> Iterator[Tensor]:

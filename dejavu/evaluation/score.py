@@ -95,10 +95,11 @@ def load_run(run: Run, path: Path, manifest: Manifest) -> Checkpoint:
     """
     checkpoint = load_checkpoint(path)
     made = checkpoint.provenance
-    different = [k for k, v in run.identity().items() if made.identity.get(k) != v]
-    if made.data != manifest.splits["train"].fingerprints[run.task]:
-        different.append("images")
-    if made.run != run.hash or different:
+    other_images = made.data != manifest.splits["train"].fingerprints[run.task]
+    if made.run != run.hash or other_images:
+        # The hash decides; the fields say what differs (results of older code lack newer fields).
+        different = [k for k, v in run.identity().items() if made.identity.get(k) != v]
+        different += ["images"] if other_images else []
         raise CheckpointError(
             f"{path}: is of run {made.run}, not {run.hash}: trained with other "
             f"{', '.join(different) or 'code'}; train it again (`snakemake` does)"

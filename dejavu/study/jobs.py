@@ -11,8 +11,7 @@ from typing import Any
 from dejavu.config import needs_text_pair
 from dejavu.runtime.errors import DejaVuError
 from dejavu.study.layout import Layout
-from dejavu.study.run import (
-    Run,
+from dejavu.study.phases import (
     cost_hash,
     data_hash,
     evaluation_hash,
@@ -21,6 +20,7 @@ from dejavu.study.run import (
     report_hash,
     text_pair_hash,
 )
+from dejavu.study.run import Run
 
 TABLES = ("main", "all_metrics", "gap", "probes", "cost")
 """Tables of a study; each is written as CSV, Markdown and LaTeX."""
@@ -82,7 +82,7 @@ def train(layout: Layout, run: Run) -> Job:
 def evaluate(layout: Layout, run: Run) -> Job:
     """Scoring a run."""
     fields = {"evaluation": layout.params.evaluation.model_dump(mode="json")}
-    hashes = {"run": run.hash, "evaluation": evaluation_hash(layout.params)}
+    hashes = {"run": run.hash, "evaluation": evaluation_hash(layout.params, run.task)}
     inputs = [layout.checkpoint(run), layout.manifest]
     return _job(layout, "evaluate", run, fields, hashes, inputs, [layout.metrics(run)])
 

@@ -9,18 +9,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from dejavu.method.loss import RegenerationLoss
 from dejavu.runtime.errors import CheckpointError
 from dejavu.runtime.files import whole_file
 from dejavu.tasks.base import Task
-from dejavu.training.build import build_criterion, build_network, build_task
+from dejavu.training.build import build_network, build_task
+
+if TYPE_CHECKING:
+    from dejavu.method.loss import RegenerationLoss
 
 _CRITERION = "criterion."
 _METADATA = "dejavu"
@@ -59,7 +61,7 @@ class Checkpoint:
     provenance: Provenance
     task: Task
     model: nn.Module
-    criterion: RegenerationLoss | None
+    criterion: "RegenerationLoss | None"
 
 
 def save_checkpoint(
@@ -91,7 +93,7 @@ def load_checkpoint(path: Path, criterion: bool = True) -> Checkpoint:
         identity = provenance.identity
         task = build_task(identity, provenance.palette)
         model = build_network(identity, task, pretrained=False)
-        loss = build_criterion(identity, task, model) if criterion else None
+        loss = _build_criterion(identity, task, model) if criterion else None
     except (KeyError, TypeError, ValueError) as error:
         raise _other_version(path, error) from None
     own = {k: v for k, v in tensors.items() if k.startswith(_CRITERION)}
@@ -104,6 +106,16 @@ def load_checkpoint(path: Path, criterion: bool = True) -> Checkpoint:
         raise CheckpointError(f"{path}: its weights do not fit its own params: {reason}") from None
     model.eval()
     return Checkpoint(provenance, task, model, loss)
+
+
+def _build_criterion(
+    identity: dict[str, Any], task: Task, model: nn.Module
+) -> "RegenerationLoss | None":
+    if identity["method"]["dejavu"] is None:
+        return None
+    from dejavu.training.criterion import build_criterion
+
+    return build_criterion(identity, task, model)
 
 
 def check_checkpoint(path: Path, run: str) -> None:

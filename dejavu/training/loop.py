@@ -30,7 +30,7 @@ from dejavu.training.optimisation import (
     set_rate,
 )
 from dejavu.training.parallel import shared_batches
-from dejavu.training.step import Arm
+from dejavu.training.step import TrainingModule
 
 Describe = Callable[[Path, float], None]
 """Called with a run's folder in the store and the seconds that its steps took."""
@@ -124,22 +124,22 @@ def _fit(
     prepare_torch(params)
     batches = Batches(scenes, params, run.seed, share)
     palette = scenes.manifest.palette
-    arm = Arm(run, build_task(run.identity(), palette), device, share)
-    arm.supervise([scenes.caption(i) for i in batches.subset.tolist()], text_pair)
-    optimizer = create_optimizer(arm.model, arm.criterion, params)
+    module = TrainingModule(run, build_task(run.identity(), palette), device, share)
+    module.supervise([scenes.caption(i) for i in batches.subset.tolist()], text_pair)
+    optimizer = create_optimizer(module.model, module.criterion, params)
 
     pretrained = run.params.networks[run.network].pretrained
-    weights = encoder_digest(arm.model) if pretrained else None
+    weights = encoder_digest(module.model) if pretrained else None
 
     # ---- where an earlier attempt stopped ---------------------------------------------------
     state_file, log_file = work / "state.pt", work / "log.jsonl"
     state = _load_state(state_file, run.hash)
     share.wait()  # until all have read it: the first removes it when the run is finished
     if state:
-        arm.model.load_state_dict(state["model"])
+        module.model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
-        if arm.criterion:
-            arm.criterion.load_state_dict(state["criterion"])
+        if module.criterion:
+            module.criterion.load_state_dict(state["criterion"])
     first, seconds = state.get("step", 0), state.get("seconds", 0.0)
     if share.first:
         _cut_log(log_file, state.get("log_bytes", 0))
@@ -149,7 +149,7 @@ def _fit(
         for step, batch in enumerate(batches.steps(first, params.steps), start=first):
             # ---- one step -------------------------------------------------------------------
             rate = learning_rate(step, params)
-            losses = training_step(run, arm, optimizer, batch.to(device), step, rate)
+            losses = training_step(run, module, optimizer, batch.to(device), step, rate)
 
             # ---- log, resume state ----------------------------------------------------------
             seconds, started = seconds + time.perf_counter() - started, time.perf_counter()
@@ -164,8 +164,8 @@ def _fit(
                     "step": step + 1,
                     "seconds": seconds,
                     "log_bytes": log_file.stat().st_size,
-                    "model": arm.model.state_dict(),
-                    "criterion": arm.criterion.state_dict() if arm.criterion else {},
+                    "model": module.model.state_dict(),
+                    "criterion": module.criterion.state_dict() if module.criterion else {},
                     "optimizer": optimizer.state_dict(),
                 }
                 with whole_file(state_file) as temporary:
@@ -178,19 +178,24 @@ def _fit(
     images = scenes.record.fingerprints[run.task]
     made_from = Provenance(run.hash, run.identity(), palette, images, weights)
     describe(work, seconds)
-    save_checkpoint(work / "model.safetensors", made_from, arm.model.cpu(), arm.criterion)
+    save_checkpoint(work / "model.safetensors", made_from, module.model.cpu(), module.criterion)
     state_file.unlink(missing_ok=True)
 
 
 def training_step(
-    run: Run, arm: Arm, optimizer: torch.optim.Optimizer, batch: StepBatch, step: int, rate: float
+    run: Run,
+    module: TrainingModule,
+    optimizer: torch.optim.Optimizer,
+    batch: StepBatch,
+    step: int,
+    rate: float,
 ) -> dict[str, float | None]:
     """Take one optimiser step; return the unweighted losses and the network's gradient norm.
 
     Raises:
         DejaVuError: a loss is not finite.
     """
-    weighted = arm.losses(batch, step)
+    weighted = module.losses(batch, step)
     terms = mean_across(torch.stack([loss.detach() for loss in weighted.values()])).tolist()
     losses = {f"{name}_loss": term for name, term in zip(weighted, terms, strict=True)}
     if not all(map(math.isfinite, losses.values())):
@@ -201,13 +206,13 @@ def training_step(
 
     optimizer.zero_grad(set_to_none=True)
     torch.stack([*weighted.values()]).sum().backward()
-    average_gradients([arm.model, arm.criterion])
-    norm = clip_gradients(arm.model, run.train)
-    if arm.criterion:
-        clip_gradients(arm.criterion, run.train)
+    average_gradients([module.model, module.criterion])
+    norm = clip_gradients(module.model, run.train)
+    if module.criterion:
+        clip_gradients(module.criterion, run.train)
     set_rate(optimizer, rate)
     optimizer.step()
-    unweighted = {f"{name}_loss": losses[f"{name}_loss"] / w for name, w in arm.weights.items()}
+    unweighted = {f"{name}_loss": losses[f"{name}_loss"] / w for name, w in module.weights.items()}
     return {"dejavu_loss": None, **losses, **unweighted, "grad_norm": norm}
 
 

@@ -16,7 +16,7 @@ from dejavu.reporting import gallery
 from dejavu.reporting.figures import QualitativeRow, save
 from dejavu.runtime.seeding import generator
 from dejavu.tasks.base import Segmentation
-from dejavu.training.build import build_redaction
+from dejavu.training.criterion import build_redaction
 
 
 @pytest.fixture(scope="module")

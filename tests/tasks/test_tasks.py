@@ -14,7 +14,7 @@ from dejavu.metrics import DepthMetric, DepthProtocol
 from dejavu.study.run import Run
 from dejavu.tasks.base import TASKS, Depth, Normals, Segmentation, Task, create_task
 from dejavu.training.batches import StepBatch
-from dejavu.training.step import Arm
+from dejavu.training.step import TrainingModule
 from tests.support.studies import tiny_params
 
 PALETTE = [(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)]
@@ -292,7 +292,7 @@ def test_an_output_of_more_channels_than_the_condition_trains(
         method["attention"] = {"redaction": blocks, "width": 8}
     params = tiny_params(methods={"baseline": {}, "arm": method})
     task = Depth(HEADS["bins"])
-    arm = Arm(Run(params, "depth", "fpn", "arm", 0), task, torch.device("cpu"))
+    module = TrainingModule(Run(params, "depth", "fpn", "arm", 0), task, torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
     batch = Batch(
         image=torch.rand(4, 3, 64, 64, generator=generator),
@@ -300,7 +300,7 @@ def test_an_output_of_more_channels_than_the_condition_trains(
         depth=torch.rand(4, 1, 64, 64, generator=generator) * 8,
         normals=torch.zeros(4, 3, 64, 64),
     )
-    losses = arm.losses(StepBatch(batch, torch.arange(4)), 0)
+    losses = module.losses(StepBatch(batch, torch.arange(4)), 0)
     sum(losses.values(), torch.zeros(())).backward()
     assert set(losses) == {"task", "dejavu"}
     assert all(bool(loss.isfinite()) and bool(loss > 0) for loss in losses.values())

@@ -18,7 +18,7 @@ from dejavu.study.run import Run
 from dejavu.tasks.base import TASKS
 from dejavu.training.checkpoint import load_checkpoint
 from dejavu.training.loop import train, work_folder
-from dejavu.training.step import Arm
+from dejavu.training.step import TrainingModule
 from tests.support.studies import TINY, tiny_params
 
 
@@ -60,7 +60,7 @@ def test_the_crm_trains_whatever_it_is_conditioned_on(data: Path, tmp_path: Path
     train(run, data, tmp_path, path)
     trained = load_checkpoint(path).criterion
     task = TASKS["depth"]([])
-    fresh = Arm(run, task, torch.device("cpu")).criterion
+    fresh = TrainingModule(run, task, torch.device("cpu")).criterion
     assert trained is not None
     assert fresh is not None
     assert not same(dict(trained.state_dict()), dict(fresh.state_dict()))

@@ -26,7 +26,7 @@ from dejavu.training.loop import prepare_torch, train, training_step
 from dejavu.training.optimisation import create_optimizer, learning_rate
 from dejavu.training.parallel import shared_batches
 from dejavu.training.shared_modules import share_draws_and_statistics
-from dejavu.training.step import Arm
+from dejavu.training.step import TrainingModule
 from dejavu.training.text_pair import train_text_pair
 from tests.support.studies import TINY, tiny_params
 
@@ -98,17 +98,19 @@ def fit(data: Path, pair: Path, case: tuple[str, str, Any], share: Share) -> dic
     prepare_torch(run.train)
     pool = open_split(data, run.params.data, "train", [task])
     batches = Batches(pool, run.train, run.seed, share)
-    arm = Arm(run, build_task(run.identity(), pool.manifest.palette), torch.device("cpu"), share)
-    arm.supervise([pool.caption(scene) for scene in batches.subset.tolist()], pair)
-    for module in filter(None, (arm.model, arm.criterion)):
-        module.double()
-    optimizer = create_optimizer(arm.model, arm.criterion, run.train)
+    module = TrainingModule(
+        run, build_task(run.identity(), pool.manifest.palette), torch.device("cpu"), share
+    )
+    module.supervise([pool.caption(scene) for scene in batches.subset.tolist()], pair)
+    for part in filter(None, (module.model, module.criterion)):
+        part.double()
+    optimizer = create_optimizer(module.model, module.criterion, run.train)
     losses = [
-        training_step(run, arm, optimizer, double(batch), step, learning_rate(step, run.train))
+        training_step(run, module, optimizer, double(batch), step, learning_rate(step, run.train))
         for step, batch in enumerate(batches.steps(0, STEPS))
     ]
     taken = [{k: v for k, v in step.items() if v is not None} for step in losses]
-    return {"losses": taken, "weights": arm.model.state_dict()}
+    return {"losses": taken, "weights": module.model.state_dict()}
 
 
 def become(rank: int, port: int) -> None:

@@ -15,7 +15,8 @@ from dejavu.runtime.errors import CheckpointError
 from dejavu.study.run import Run
 from dejavu.tasks.base import TASKS
 from dejavu.training.batches import Batches, StepBatch
-from dejavu.training.step import Arm, derangement, forward
+from dejavu.training.regeneration import derangement
+from dejavu.training.step import TrainingModule, forward
 from tests.support.studies import TINY, tiny_params
 
 CPU = torch.device("cpu")
@@ -37,8 +38,10 @@ def pool(data: Path) -> PreparedSplit:
     return PreparedSplit(data, "train")
 
 
-def arm_of(method: dict[str, Any], pool: PreparedSplit, task: str = "segmentation") -> Arm:
-    return Arm(run_of(method, task), TASKS[task](pool.manifest.palette), CPU)
+def module_of(
+    method: dict[str, Any], pool: PreparedSplit, task: str = "segmentation"
+) -> TrainingModule:
+    return TrainingModule(run_of(method, task), TASKS[task](pool.manifest.palette), CPU)
 
 
 def batch_of(pool: PreparedSplit, method: dict[str, Any]) -> StepBatch:
@@ -74,19 +77,19 @@ METHODS: dict[str, dict[str, Any]] = {
 def test_every_method_has_its_losses_and_they_reach_the_network(
     name: str, task: str, pool: PreparedSplit
 ) -> None:
-    arm = arm_of(METHODS[name], pool, task)
-    losses = arm.losses(batch_of(pool, METHODS[name]), step=0)
+    module = module_of(METHODS[name], pool, task)
+    losses = module.losses(batch_of(pool, METHODS[name]), step=0)
     dejavu = METHODS[name].get("dejavu")
     assert set(losses) == {"task"} | ({"dejavu", *({"cyclic"} & set(dejavu))} if dejavu else set())
     for loss in losses.values():
         assert loss.isfinite()
-        assert reached(gradients(arm.model, loss))
+        assert reached(gradients(module.model, loss))
 
 
 def test_methods_share_the_weights_of_the_base_network(pool: PreparedSplit) -> None:
-    base = arm_of({}, pool).model.state_dict()
+    base = module_of({}, pool).model.state_dict()
     for name, method in METHODS.items():
-        model = arm_of(method, pool).model
+        model = module_of(method, pool).model
         inner = model.network if isinstance(model, SharedAttention) else model
         state = inner.state_dict()
         assert state.keys() == base.keys(), name
@@ -95,11 +98,11 @@ def test_methods_share_the_weights_of_the_base_network(pool: PreparedSplit) -> N
 
 def test_erasing_erases_rectangles_of_some_images(pool: PreparedSplit) -> None:
     method = {"erasing": 0.5}
-    arm, batch = arm_of(method, pool), batch_of(pool, method)
+    module, batch = module_of(method, pool), batch_of(pool, method)
     seen: list[Tensor] = []
-    arm.model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    module.model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     for step in range(6):
-        arm.losses(batch, step)
+        module.losses(batch, step)
     images = batch.images.image
     erased = torch.stack([(image != images).any(1) for image in seen])  # steps x B x H x W
     changed = erased.flatten(2).any(2)
@@ -108,35 +111,35 @@ def test_erasing_erases_rectangles_of_some_images(pool: PreparedSplit) -> None:
         rows, columns = where.any(1).nonzero(), where.any(0).nonzero()
         area = image[:, rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
         assert (area == 0).all()
-    assert torch.equal(arm._erase(images, 3), arm._erase(images, 3))
+    assert torch.equal(module._erase(images, 3), module._erase(images, 3))
 
 
 def test_pixels_near_edges_weigh_more(pool: PreparedSplit) -> None:
     method = {"boundary_weight": 3.0, "boundary_width": 1}
     batch, task = batch_of(pool, method), TASKS["segmentation"](pool.manifest.palette)
-    arm, plain = arm_of(method, pool), arm_of({}, pool)
+    module, plain = module_of(method, pool), module_of({}, pool)
     output = forward(plain.model, batch.images.image, 0, 0)
     near = distance_to(task.edges(batch.images.label)) <= 1
     each = nn.functional.cross_entropy(output, batch.images.label, reduction="none")
     weights = 1 + 3 * near.float()
     assert 0 < near.float().mean() < 0.9
     expected = (each * weights).sum() / weights.sum()
-    assert arm.losses(batch, 0)["task"].item() == pytest.approx(expected.item(), rel=1e-5)
+    assert module.losses(batch, 0)["task"].item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_deranged_predictions_come_from_other_images_and_send_their_gradient_there(
     pool: PreparedSplit,
 ) -> None:
     method = METHODS["deranged"]
-    arm, batch = arm_of(method, pool), batch_of(pool, method)
+    module, batch = module_of(method, pool), batch_of(pool, method)
     outputs: list[Tensor] = []
     conditions: list[Tensor] = []
-    arm.model.register_forward_hook(lambda m, i, output: outputs.append(output))
-    assert arm.criterion is not None
-    arm.criterion.crm.register_forward_pre_hook(  # type: ignore[union-attr]
+    module.model.register_forward_hook(lambda m, i, output: outputs.append(output))
+    assert module.criterion is not None
+    module.criterion.crm.register_forward_pre_hook(  # type: ignore[union-attr]
         lambda m, inputs: conditions.append(inputs[2])
     )
-    arm.losses(batch, step=2)
+    module.losses(batch, step=2)
     donors = derangement(len(outputs[0]), seed=0, step=2)
     torch.testing.assert_close(conditions[0], outputs[0].softmax(1)[donors])
     (grad,) = torch.autograd.grad(conditions[0][0].square().sum(), outputs[0])
@@ -153,16 +156,16 @@ def test_nobody_is_given_their_own_prediction(count: int) -> None:
 
 
 def test_the_feature_head_has_as_many_channels_and_is_trained(pool: PreparedSplit) -> None:
-    arm, plain = arm_of(METHODS["features"], pool), arm_of(METHODS["live"], pool)
-    assert arm.criterion is not None
+    module, plain = module_of(METHODS["features"], pool), module_of(METHODS["live"], pool)
+    assert module.criterion is not None
     assert plain.criterion is not None
-    extra = set(arm.criterion.state_dict()) - set(plain.criterion.state_dict())
+    extra = set(module.criterion.state_dict()) - set(plain.criterion.state_dict())
     assert extra == {"condition.weight", "condition.bias"}
-    projection = arm.criterion.condition
+    projection = module.criterion.condition
     assert isinstance(projection, nn.Conv2d)
     assert projection.out_channels == len(pool.manifest.palette)
-    loss = arm.losses(batch_of(pool, METHODS["features"]), 0)["dejavu"]
-    found = gradients(arm.model, loss)
+    loss = module.losses(batch_of(pool, METHODS["features"]), 0)["dejavu"]
+    found = gradients(module.model, loss)
     assert found["head.1.weight"] is None, "the prediction must not matter"
     assert found["stages.0.0.0.weight"] is not None
     assert reached(gradients(projection, loss))
@@ -172,16 +175,16 @@ def test_extensions_leave_running_statistics_alone(pool: PreparedSplit) -> None:
     """Only the first pass, over the real images, may move what is deployed."""
     states = []
     for name in ("live", "cyclic"):
-        arm = arm_of(METHODS[name], pool)
-        arm.losses(batch_of(pool, METHODS[name]), 0)
-        states.append({k: v for k, v in arm.model.state_dict().items() if "running" in k})
+        module = module_of(METHODS[name], pool)
+        module.losses(batch_of(pool, METHODS[name]), 0)
+        states.append({k: v for k, v in module.model.state_dict().items() if "running" in k})
     assert states[0]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
 def test_cyclic_references_differ(pool: PreparedSplit) -> None:
     found = [
-        arm_of(METHODS[name], pool).losses(batch_of(pool, METHODS[name]), 0)["cyclic"]
+        module_of(METHODS[name], pool).losses(batch_of(pool, METHODS[name]), 0)["cyclic"]
         for name in ("cyclic", "cyclic-prediction")
     ]
     assert found[0].item() != pytest.approx(found[1].item(), rel=1e-3)
@@ -193,19 +196,19 @@ def test_unlabelled_images_are_regenerated_too(pool: PreparedSplit) -> None:
     batch = batch_of(pool, method)
     unlabelled = batch.images.hide_labels(torch.zeros_like(batch.images.label, dtype=torch.bool))
     for task in TASKS:
-        arm = arm_of(method, pool, task)
-        losses = arm.losses(StepBatch(unlabelled, batch.scenes), 0)
+        module = module_of(method, pool, task)
+        losses = module.losses(StepBatch(unlabelled, batch.scenes), 0)
         assert losses["task"] == 0
-        assert not reached(gradients(arm.model, losses["task"]))
-        assert reached(gradients(arm.model, losses["dejavu"]))
+        assert not reached(gradients(module.model, losses["task"]))
+        assert reached(gradients(module.model, losses["dejavu"]))
 
 
 def test_shared_attention_regenerates_from_what_it_saw(pool: PreparedSplit) -> None:
-    arm = arm_of(METHODS["attention-dejavu"], pool)
-    assert arm.criterion is not None
-    assert not list(arm.criterion.parameters()), "its parameters are the network's"
-    loss = arm.losses(batch_of(pool, METHODS["attention-dejavu"]), 0)["dejavu"]
-    found = gradients(arm.model, loss)
+    module = module_of(METHODS["attention-dejavu"], pool)
+    assert module.criterion is not None
+    assert not list(module.criterion.parameters()), "its parameters are the network's"
+    loss = module.losses(batch_of(pool, METHODS["attention-dejavu"]), 0)["dejavu"]
+    found = gradients(module.model, loss)
     for name in ("write.weight", "read_condition.weight", "query.weight", "network.head.1.weight"):
         grad = found[name]
         assert grad is not None, name
@@ -215,7 +218,7 @@ def test_shared_attention_regenerates_from_what_it_saw(pool: PreparedSplit) -> N
 def test_text_needs_the_pair(pool: PreparedSplit) -> None:
     method = {"dejavu": LOSS | {"text": {"gamma": GAMMA}}}
     with pytest.raises(CheckpointError, match=r"python -m dejavu text-pair"):
-        arm_of(method, pool).supervise(["a room"], None)
+        module_of(method, pool).supervise(["a room"], None)
 
 
 def test_dropout_has_a_stream_of_its_own() -> None:
@@ -228,7 +231,9 @@ def test_dropout_has_a_stream_of_its_own() -> None:
 
 def test_seeds_draw_their_own_weights(pool: PreparedSplit) -> None:
     task = TASKS["depth"]([])
-    states = [Arm(run_of({}, "depth", seed), task, CPU).model.state_dict() for seed in (0, 1)]
+    states = [
+        TrainingModule(run_of({}, "depth", seed), task, CPU).model.state_dict() for seed in (0, 1)
+    ]
     assert not torch.equal(states[0]["head.1.weight"], states[1]["head.1.weight"])
 
 
@@ -242,7 +247,7 @@ def test_a_longer_baseline_has_more_steps_and_nothing_else() -> None:
 
 def test_drawing_losses_leaves_the_global_stream_alone(pool: PreparedSplit) -> None:
     for method in METHODS.values():
-        arm, batch = arm_of(method, pool), batch_of(pool, method)
+        module, batch = module_of(method, pool), batch_of(pool, method)
         before = torch.get_rng_state()
-        arm.losses(batch, 0)
+        module.losses(batch, 0)
         assert torch.equal(torch.get_rng_state(), before)

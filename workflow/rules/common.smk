@@ -16,8 +16,7 @@ from dejavu.config import load_params, needs_text_pair
 from dejavu.datasets.reading.roots import ROOT_VARIABLE
 from dejavu.runtime.devices import visible_devices
 from dejavu.runtime.errors import DejaVuError
-from dejavu.study.run import (
-    Run,
+from dejavu.study.phases import (
     cost_hash,
     data_hash,
     evaluation_hash,
@@ -26,6 +25,7 @@ from dejavu.study.run import (
     report_hash,
     text_pair_hash,
 )
+from dejavu.study.run import Run
 from dejavu.study.layout import Layout
 
 # Rules call the `python` that runs Snakemake, whether or not its environment was activated.

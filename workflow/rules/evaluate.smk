@@ -22,7 +22,7 @@ rule evaluate:
     params:
         file=PARAMS_FILE,
         run=lambda w: run_of(w).hash,
-        evaluation=evaluation_hash(LAYOUT.params),
+        evaluation=lambda w: evaluation_hash(LAYOUT.params, w.task),
     message:
         "Scoring {wildcards.task}, {wildcards.network}, {wildcards.method}, seed {wildcards.seed}"
     shell:

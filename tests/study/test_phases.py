@@ -1,4 +1,3 @@
-import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -8,10 +7,7 @@ import pytest
 
 from dejavu.config import Params, parse_params
 from dejavu.runtime.errors import ParamsError
-from dejavu.study import run as identity
-from dejavu.study.run import (
-    Run,
-    code_hash,
+from dejavu.study.phases import (
     cost_hash,
     data_hash,
     evaluation_hash,
@@ -19,6 +15,7 @@ from dejavu.study.run import (
     probes_hash,
     text_pair_hash,
 )
+from dejavu.study.run import Run
 from dejavu.tasks.base import TASKS
 from tests.config.test_config import with_value
 from tests.support.studies import TINY, tiny_params
@@ -141,7 +138,7 @@ def test_labels_are_no_part_of_a_run(params: Params) -> None:
 
 def test_each_phase_depends_on_its_own_params(params: Params) -> None:
     other = changed("evaluation.split", "val")
-    assert evaluation_hash(other) != evaluation_hash(params)
+    assert evaluation_hash(other, "depth") != evaluation_hash(params, "depth")
     assert data_hash(other) == data_hash(params)
     assert gap_hash(changed("gap.steps", 4), "depth") != gap_hash(params, "depth")
     assert gap_hash(params, "depth") != gap_hash(params, "normals")
@@ -154,108 +151,7 @@ def test_unknown_cells_are_refused(params: Params) -> None:
         run(params, "none")
 
 
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package of two modules in place of ours."""
-    (tmp_path / "top.py").write_text('"""Doc."""\nfrom dejavu.deep import f\n\nx = f(1)\n')
-    (tmp_path / "deep.py").write_text('def f(a):\n    """Doc."""\n    return a + 1\n')
-    monkeypatch.setattr(identity, "_PACKAGE", tmp_path)
-    return tmp_path
-
-
-def forget() -> None:
-    for cached in (code_hash, identity._tree, identity._parse, identity._imports):
-        cached.cache_clear()
-
-
-def fresh_hash(module: str = "top", without: str = "") -> str:
-    forget()
-    try:
-        return code_hash(module, without)
-    finally:
-        forget()
-
-
-def test_code_counts_through_imports_and_words_do_not(package: Path) -> None:
-    before, apart = fresh_hash(), fresh_hash(without="deep")
-    (package / "deep.py").write_text('def f(a):  # why\n    """Other."""\n\n    return (a + 1)\n')
-    assert fresh_hash() == before
-    (package / "deep.py").write_text("def f(a):\n    return a + 2\n")
-    assert fresh_hash() != before
-    assert fresh_hash(without="deep") == apart
-
-
-def test_a_module_of_docstring_alone_can_be_hashed(package: Path) -> None:
-    (package / "top.py").write_text('"""Only words."""\n')
-    assert fresh_hash()
-
-
-PHASES = (("datasets.rooms", ""), ("training.text_pair", ""), ("training.loop", "metrics"))
-
-
-def test_what_is_remembered_changes_no_hash() -> None:
-    """A phase has the hash of a first call, whatever was hashed before it."""
-    alone = {phase: fresh_hash(*phase) for phase in PHASES}
-    assert len({*alone.values()}) == len(PHASES)
-    forget()
-    assert {phase: code_hash(*phase) for phase in reversed(PHASES)} == alone
-
-
-def test_a_module_is_read_once_however_many_phases_need_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[bytes] = []
-    parse = ast.parse
-    monkeypatch.setattr(identity.ast, "parse", lambda text: read.append(text) or parse(text))
-    forget()
-    for phase in PHASES:
-        code_hash(*phase)
-    modules = set().union(*(identity._closure(*phase) for phase in PHASES))
-    assert len(read) == len(modules) == identity._tree.cache_info().misses
-    forget()
-
-
-def test_training_code_counts_and_metrics_do_not() -> None:
-    names = identity._closure("training.loop", "metrics")
-    assert {"training.loop", "training.step", "method.loss", "method.redaction.spatial"} <= names
-    assert {"networks.registry", "tasks.base"} <= names
-    assert not any(name.startswith("metrics") for name in names)
-    assert any(name.startswith("metrics") for name in identity._closure("evaluation.score", ""))
-
-
 def test_planning_needs_no_torch() -> None:
     code = "import sys, dejavu.study.run, dejavu.cli; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
-
-
-@pytest.mark.parametrize(
-    ("module", "text", "expected"),
-    [
-        ("datasets.kitti", "from .lidar import project", "datasets.kitti.lidar"),
-        ("datasets.kitti.lidar", "from . import lidar", "datasets.kitti.lidar"),
-        ("datasets.ade20k", "from .reading.raw import Entry", "datasets.reading.raw"),
-        (
-            "datasets.ade20k",
-            "from dejavu.datasets.reading.raw import Entry",
-            "datasets.reading.raw",
-        ),
-    ],
-)
-def test_relative_imports_count_as_absolute_ones(
-    module: str, text: str, expected: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(identity, "_parse", lambda name: ast.parse(text))
-    assert expected in identity._imports.__wrapped__(module)  # not what is remembered
-
-
-def test_where_images_come_from_is_no_part_of_a_run() -> None:
-    for module in (
-        "data.cache",
-        "datasets.reading.roots",
-        "datasets.fetching.download",
-        "config.study",
-    ):
-        assert module not in identity._closure("training.loop", "metrics")
-    assert {"data.indexed", "data.sample"} <= identity._closure("training.loop", "metrics")
-    kitti = identity._closure("datasets.kitti", "")
-    assert "datasets.kitti.lidar" in kitti
-    assert "datasets.coco" not in kitti

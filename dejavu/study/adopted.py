@@ -1,0 +1,73 @@
+"""Results that later code has adopted: its hashes stand for those of the code that made them.
+
+`dejavu.study.adopt` writes a study's file after it has compared the code; here it is read.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field, ValidationError
+
+from dejavu.runtime.errors import DataError
+
+FILE = "adopted.json"
+
+
+class Comparison(BaseModel, frozen=True, extra="forbid"):
+    """What was compared before results were adopted.
+
+    Attributes are described by their fields.
+    """
+
+    recorded: str = Field(description="commit of the code that made the results")
+    adopted_by: str = Field(description="commit of the code that adopted them")
+    compared: list[str] = Field(description="what was compared, and how many of each")
+    processor: str = Field(description="model of the CPU that both ran on")
+    versions: dict[str, str] = Field(description="versions of Python and of packages")
+
+
+class Adopted(BaseModel, frozen=True, extra="forbid"):
+    """The adopted results of a study.
+
+    Attributes are described by their fields.
+    """
+
+    hashes: dict[str, str] = Field(
+        default={}, description="hash by later code -> hash of the code that made the results"
+    )
+    code: dict[str, str] = Field(
+        default={}, description="code hash of a phase, later -> as DVC's stages know it"
+    )
+    comparisons: list[Comparison] = Field(default=[], description="oldest first")
+
+
+def adopted_file(study: str) -> Path:
+    """Return a study's file of adopted results, from the top of the repository."""
+    return Path("results") / study / FILE
+
+
+def read_adopted(study: str) -> Adopted:
+    """Read what a study has adopted; nothing where there is no file.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    path = adopted_file(study)
+    try:
+        stamp = path.stat()
+    except OSError:
+        return Adopted()
+    return _read(path.resolve(), stamp.st_mtime_ns, stamp.st_size)
+
+
+@cache
+def _read(path: Path, *stamp: Any) -> Adopted:
+    """Read a file once for each of its versions: planning asks for it with every run."""
+    try:
+        return Adopted.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        raise DataError(
+            f"{path}: cannot be read as a file of adopted results ({type(error).__name__}); take "
+            "it from git"
+        ) from None

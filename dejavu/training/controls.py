@@ -1,0 +1,44 @@
+"""Controls that train without regeneration: random erasing, and weights at boundaries."""
+
+import torch
+from torch import Tensor
+
+from dejavu.metrics.edges import distance_to
+from dejavu.runtime.collective import Share
+from dejavu.runtime.seeding import fold
+from dejavu.runtime.torchvision_import import import_torchvision
+from dejavu.tasks.base import Task
+
+
+def boundary_weights(task: Task, target: Tensor, extra: float, width: int) -> Tensor:
+    """Weigh pixels near the edges of the ground truth more: a control for clearer boundaries.
+
+    Args:
+        task: whose edges they are.
+        target: the ground truth of a batch.
+        extra: weight of the pixels near an edge, beyond the 1 of all others.
+        width: distance to an edge in pixels up to which a pixel is near.
+
+    Returns:
+        B x H x W.
+    """
+    return 1 + extra * (distance_to(task.edges(target)) <= width)
+
+
+def erase(image: Tensor, probability: float, share: Share, seed: int, step: int) -> Tensor:
+    """Erase random rectangles (Zhong et al., 2020), to mean grey: a control for redaction.
+
+    Args:
+        image: b x 3 x H x W, this process's part of the batch, normalised.
+        probability: of an image to lose a rectangle.
+        share: this process's part.
+        seed: seed of the run.
+        step: number of the training step.
+    """
+    import_torchvision()
+    from torchvision.transforms import v2
+
+    erasing = v2.RandomErasing(probability)
+    with torch.random.fork_rng():
+        torch.manual_seed(fold(seed, "erasing", step))
+        return share.draw_for_all(image, lambda batch: torch.stack([erasing(one) for one in batch]))
