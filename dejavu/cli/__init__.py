@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dejavu.cli import data
+from dejavu.cli.adoption import adopt
 from dejavu.cli.computing import Computing, Timing, Training
 from dejavu.cli.options import (
     DEFAULT,
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.command()(why)
+app.command()(adopt)
 
 
 _CURES = {

@@ -99,6 +99,21 @@ def gap_modules(params: Params, task: str) -> list[str]:
     return [*modules, "training.regeneration"]
 
 
+def text_pair_modules(params: Params) -> list[str]:
+    """Name what trains the image-text pair that stands in for CLIP."""
+    return ["training.text_pair", *reading_modules(params)]
+
+
+def probes_modules(params: Params) -> list[str]:
+    """Name what measures the probes, beside what trains the probed runs (hashed with them)."""
+    return ["evaluation.probes", *reading_modules(params)]
+
+
+def cost_modules(params: Params) -> list[str]:
+    """Name what measures costs, beside what trains the runs (hashed with them)."""
+    return ["evaluation.cost"]
+
+
 def report_modules(params: Params) -> list[str]:
     """Name what turns metrics files into tables, figures and the report."""
     return ["reporting.study", "reporting.qualitative"]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from dejavu.runtime.code_hash import digest
-from dejavu.study.adopted import read_adopted
+from dejavu.study.adoption.adopted import read_adopted
 
 _OFF: tuple[Any, ...] = (None, False, 0, "", "none", [], {})
 

@@ -4,16 +4,56 @@ from typing import Any
 
 from dejavu.config import Params
 from dejavu.runtime.code_hash import PACKAGE
+from dejavu.study.adoption.adopted import read_adopted
 from dejavu.study.code import (
+    cost_modules,
     data_modules,
     evaluation_modules,
     gap_modules,
     phase_code,
-    reading_modules,
+    probes_modules,
     report_modules,
+    text_pair_modules,
+    training_modules,
 )
 from dejavu.study.hashing import phase_hash
 from dejavu.study.run import Run, training_fields
+
+Codes = dict[str, dict[str, str]]
+"""Hash of the code of each phase, by DVC's stage and the phase's name."""
+
+
+def phase_codes(params: Params, adopted: bool = True) -> Codes:
+    """Hash the code of every phase of a study, for DVC's stages to depend on.
+
+    Args:
+        params: the study.
+        adopted: whether code that was adopted counts as the code that made the results.
+    """
+    cells = dict.fromkeys(
+        (t, n, m) for t in params.tasks for n in params.networks for m in params.methods
+    )
+    train = {" ".join(cell): training_modules(params, *cell) for cell in cells}
+    if params.uses_text_pair:
+        train["text_pair"] = text_pair_modules(params)
+    report = {
+        "report": report_modules(params),
+        "probes": probes_modules(params),
+        "cost": cost_modules(params),
+    }
+    for task in params.tasks:
+        report[f"evaluate {task}"] = evaluation_modules(params, task)
+        report[f"gap {task}"] = gap_modules(params, task)
+    stages = {"data": {"data": data_modules(params)}, "train": train, "report": report}
+    known = read_adopted(params.study).code if adopted else {}
+    codes = {
+        stage: {name: phase_code(modules) for name, modules in phases.items()}
+        for stage, phases in stages.items()
+    }
+    return {
+        stage: {name: known.get(code, code) for name, code in phases.items()}
+        for stage, phases in codes.items()
+    }
 
 
 def data_hash(params: Params) -> str:
@@ -26,7 +66,7 @@ def data_hash(params: Params) -> str:
 def text_pair_hash(params: Params) -> str:
     """Hash of what trains the image-text pair that stands in for CLIP."""
     fields = [data_hash(params), params.text_pair.model_dump()]
-    code = phase_code(["training.text_pair", *reading_modules(params)])
+    code = phase_code(text_pair_modules(params))
     return phase_hash(params.study, fields, code)
 
 
@@ -48,14 +88,14 @@ def gap_hash(params: Params, task: str) -> str:
 def probes_hash(params: Params, task: str) -> str:
     """Hash of what measures a task's probes."""
     fields = [*_first_runs(params, task), *_read_with(params)]
-    return phase_hash(params.study, fields, phase_code(["evaluation.probes"]))
+    return phase_hash(params.study, fields, phase_code(probes_modules(params)))
 
 
 def cost_hash(params: Params, task: str) -> str:
     """Hash of what measures a task's costs."""
     fields = [*_first_runs(params, task), params.cost.rounds, params.report.reference]
     fields += _read_with(params)
-    return phase_hash(params.study, fields, phase_code(["evaluation.cost"]))
+    return phase_hash(params.study, fields, phase_code(cost_modules(params)))
 
 
 def report_hash(params: Params) -> str:

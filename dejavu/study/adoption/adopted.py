@@ -1,6 +1,6 @@
 """Results that later code has adopted: its hashes stand for those of the code that made them.
 
-`dejavu.study.adopt` writes a study's file after it has compared the code; here it is read.
+`dejavu.study.adoption.adopt` writes a study's file after it has compared the code; here it is read.
 """
 
 from functools import cache
