@@ -9,7 +9,7 @@ REMOTE = $(shell $(BIN)/dvc config core.remote)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help install reproduce test lint types check soak tiny tiny-conda ci-plan ci-pull \
-  ci-compare ci-push params readme gallery benchmarks docs lock clean
+  ci-compare ci-push params phases readme gallery benchmarks docs lock clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,7 @@ $(BIN)/.installed: requirements.txt pyproject.toml
 	@touch $@
 
 reproduce: install ## run the embedded study; print the main table and where the rest is
+	python -m dejavu phases
 	dvc repro
 	@echo
 	@cat $(STUDY)/tables/main.md $(STUDY)/tables/findings.md
@@ -65,6 +66,7 @@ tiny-conda: install ## the same in conda environments; stops where there is no c
 	$(MAKE) tiny FLAGS=--use-conda
 
 ci-plan: install ## say what the change makes stale: modified; the rest was only not pulled
+	python -m dejavu phases
 	dvc status
 
 ci-pull: install ## bring what dvc.lock records from the default remote, where there is one
@@ -82,6 +84,9 @@ ci-push: install ## send data and checkpoints to the remote that PUSH_REMOTE nam
 
 params: install ## write params/default.yaml, params/schema.json and docs/params.md anew
 	python -m dejavu params --write
+
+phases: install ## write workflow/phases.json anew: the code hashes that DVC's stages depend on
+	python -m dejavu phases --write
 
 readme: install ## put the main table and its findings into README.md
 	python -m dejavu readme

@@ -366,6 +366,29 @@ def show_params(
         typer.echo(f"{run.hash}  {run.task} {run.network} {run.method} seed {run.seed}")
 
 
+@app.command()
+def phases(
+    params: ParamsOption = DEFAULT,
+    write: Annotated[bool, typer.Option(help="Write the file anew.")] = False,
+) -> None:
+    """Check that workflow/phases.json, which DVC's stages depend on, is of the present code."""
+    from dejavu.runtime.files import write_text
+    from dejavu.study.phases import PHASES_FILE, render_codes
+
+    text = render_codes(_layout(params).params)
+    if write:
+        write_text(PHASES_FILE, text)
+        typer.echo(f"wrote {PHASES_FILE}")
+    elif not PHASES_FILE.is_file() or PHASES_FILE.read_text(encoding="utf-8") != text:
+        raise DejaVuError(
+            f"{PHASES_FILE}: older than the code, so that DVC would take stale results for current "
+            "ones; write it anew: python -m dejavu phases --write. Where the code computes what it "
+            "did, adopt the results first: python -m dejavu adopt"
+        )
+    else:
+        typer.echo(f"{PHASES_FILE}: of the present code")
+
+
 def _layout(path: Path) -> "Layout":
     from dejavu.config import load_params
     from dejavu.study.layout import Layout

@@ -1,5 +1,7 @@
 """The hashes of a study's phases, of fields and code that change their results, only those."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 from dejavu.config import Params
@@ -18,6 +20,9 @@ from dejavu.study.code import (
 )
 from dejavu.study.hashing import phase_hash
 from dejavu.study.run import Run, training_fields
+
+PHASES_FILE = Path("workflow/phases.json")
+"""Code hashes of the embedded study's phases, in git: what DVC's stages know of the code."""
 
 Codes = dict[str, dict[str, str]]
 """Hash of the code of each phase, by DVC's stage and the phase's name."""
@@ -54,6 +59,11 @@ def phase_codes(params: Params, adopted: bool = True) -> Codes:
         stage: {name: known.get(code, code) for name, code in phases.items()}
         for stage, phases in codes.items()
     }
+
+
+def render_codes(params: Params) -> str:
+    """Write the code hashes of a study's phases as the file that DVC's stages depend on."""
+    return json.dumps(phase_codes(params), indent=1) + "\n"
 
 
 def data_hash(params: Params) -> str:

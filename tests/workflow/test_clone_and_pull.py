@@ -1,5 +1,6 @@
 """A fresh clone after `dvc pull`: nothing to do, whatever the times; what changes is noticed."""
 
+import json
 import os
 import random
 import shutil
@@ -8,11 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.workflow.conftest import run
 
 pytestmark = pytest.mark.pipeline
 Plan = Callable[..., dict[str, int]]
+PHASES = ("python", "-m", "dejavu", "phases")
+WRITE_PHASES = (*PHASES, "--write")
 RUNS = 3 * 3 * 2  # tasks x methods x seeds
 
 
@@ -71,6 +75,12 @@ def changed(tree: Path) -> str:
     return run(tree, "dvc", "status")
 
 
+def stale_stages(tree: Path) -> set[str]:
+    """The stages of which DVC says that their inputs changed, not those that follow from it."""
+    status = json.loads(run(tree, "dvc", "status", "--json").splitlines()[-1])
+    return {stage for stage, changes in status.items() if changes}
+
+
 def test_a_pulled_clone_has_nothing_to_do(pulled: Path, planned: Plan) -> None:
     """Nor do the leftovers of a killed process count."""
     assert planned(pulled) == {}
@@ -109,15 +119,49 @@ def test_a_change_trains_what_depends_on_it(
 ) -> None:
     replace(pulled / file, old, new)
     assert planned(pulled)["train"] == runs
-    assert "changed" in changed(pulled)
+    run(pulled, *WRITE_PHASES)
+    assert "train" in stale_stages(pulled)
 
 
-def test_a_comment_a_docstring_and_the_reporting_train_nothing(pulled: Path, planned: Plan) -> None:
-    replace(pulled / "dejavu/training/loop.py", '"""', '"""Said otherwise: ')
+def test_words_leave_everything_current(pulled: Path, planned: Plan) -> None:
+    replace(pulled / "dejavu/training/loop.py", '"""', '"""In other words: ')
     replace(pulled / "dejavu/method/loss.py", "\nimport torch\n", "\nimport torch  # a comment\n")
+    replace(pulled / "dejavu/training/loop.py", "the loss is ", "this loss is ")  # an error's
+    run(pulled, *PHASES)
     assert planned(pulled) == {}
-    replace(pulled / "dejavu/reporting/tables.py", "\nimport ", "\nCHANGED = 1\nimport ")
-    assert set(planned(pulled)) == {"tables", "figures", "write_report", "all", "total"}
+    assert stale_stages(pulled) == set()
+
+
+@pytest.mark.parametrize(
+    ("file", "rules"),
+    [
+        ("dejavu/reporting/tables.py", {"tables", "figures", "write_report"}),
+        ("dejavu/metrics/segmentation.py", {"evaluate", "tables", "figures", "write_report"}),
+    ],
+    ids=["reporting", "a metric"],
+)
+def test_what_is_measured_and_shown_trains_nothing(
+    file: str, rules: set[str], pulled: Path, planned: Plan
+) -> None:
+    replace(pulled / file, "\nimport ", "\nCHANGED = 1\nimport ")
+    assert set(planned(pulled)) == {*rules, "all", "total"}
+    run(pulled, *WRITE_PHASES)
+    assert stale_stages(pulled) == {"report"}
+
+
+def test_phases_of_older_code_are_refused(pulled: Path) -> None:
+    """DVC knows the code by that file alone, and would call stale results current."""
+    replace(
+        pulled / "dejavu/training/optimisation.py", "\nimport math\n", "\nimport math\n\nX = 1\n"
+    )
+    assert stale_stages(pulled) == set()
+    assert "workflow/phases.json: older than the code" in run(pulled, *PHASES, expect=1)
+    commands = yaml.safe_load((pulled / "dvc.yaml").read_text())["stages"]
+    assert {stage["cmd"][0] for stage in commands.values()} == {" ".join(PHASES)}
+    replace(pulled / "params/default.yaml", "cutoff: 0.2", "cutoff: 0.3")
+    said = run(pulled, "dvc", "repro", expect=255)
+    assert "older than the code" in said
+    assert "rule train" not in said
 
 
 def test_a_byte_of_a_newer_file_is_noticed(pulled: Path, planned: Plan) -> None:

@@ -29,7 +29,7 @@ from dejavu.study.adoption.plan import Step, name_of, plan_steps, write_params
 from dejavu.study.hashing import without_off
 from dejavu.study.jobs import JOBS, Job
 from dejavu.study.layout import Layout
-from dejavu.study.phases import phase_codes
+from dejavu.study.phases import PHASES_FILE, phase_codes
 from dejavu.study.record import Execution, Record, read_record
 from dejavu.study.run import Run
 
@@ -275,7 +275,7 @@ def _save(study: str, adopted: Adopted) -> None:
 
 def _adopted_code(layout: Layout, commit: str) -> dict[str, str]:
     """Map present code hashes to those that DVC's stages knew when the results were made."""
-    text = _git("show", f"{commit}:workflow/phases.json")
+    text = _git("show", f"{commit}:{PHASES_FILE}")
     if text is None:
         return {}
     known: dict[str, dict[str, str]] = json.loads(text)
