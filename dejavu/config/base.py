@@ -1,16 +1,28 @@
 """What every part of the params shares: the frozen section, and the common kinds of values."""
 
 import difflib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 TaskName = Literal["segmentation", "depth", "normals"]
 Label = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(gt=0)]
-Gamma = dict[TaskName, Weight]
+
+
+def _by_task(gamma: Any) -> Any:
+    """Take one number for all tasks."""
+    is_number = isinstance(gamma, int | float) and not isinstance(gamma, bool)
+    return dict.fromkeys(get_args(TaskName), gamma) if is_number else gamma
+
+
+Gamma = Annotated[
+    dict[TaskName, Weight],
+    BeforeValidator(_by_task, json_schema_input_type=Weight | dict[TaskName, Weight]),
+]
+"""Weight of a loss by task; a number in params stands for every task."""
 
 
 class Section(BaseModel):

@@ -25,7 +25,9 @@ class CyclicParams(Section):
     first ``prediction``, detached, by the mean squared error of the two as conditions.
     """
 
-    gamma: Gamma = Field(description="weight of the cyclic loss beside the task loss, by task")
+    gamma: Gamma = Field(
+        description="weight of the cyclic loss beside the task loss: a number, or one by task"
+    )
     reference: Literal["ground_truth", "prediction"] = Field(
         "ground_truth", description="what the second prediction is held to"
     )
@@ -42,7 +44,9 @@ class TextParams(Section):
     whose weights are on disk.
     """
 
-    gamma: Gamma = Field(description="weight of the text loss beside the task loss, by task")
+    gamma: Gamma = Field(
+        description="weight of the text loss beside the task loss: a number, or one by task"
+    )
     encoder: Literal["stand_in", "untrained", "clip"] = Field(
         "stand_in", description="the frozen image-text encoder"
     )
@@ -71,7 +75,9 @@ class DejaVuParams(Section):
     """
 
     redaction: RedactionParams = Field(description="what the image loses")
-    gamma: Gamma = Field(description="weight of the DejaVu loss beside the task loss, by task")
+    gamma: Gamma = Field(
+        description="weight of the DejaVu loss beside the task loss: a number, or one by task"
+    )
     condition: Literal["live", "detached", "ground_truth", "zeros", "deranged", "features"] = Field(
         "live", description="what the CRM is conditioned on"
     )
