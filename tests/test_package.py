@@ -6,7 +6,7 @@ import pytest
 import dejavu
 
 BEYOND_TORCH = {
-    *("matplotlib", "open_clip", "pandas", "pydantic", "rich", "safetensors", "scipy"),
+    *("matplotlib", "seaborn", "open_clip", "pandas", "pydantic", "rich", "safetensors", "scipy"),
     *("torchmetrics", "torchvision", "typer", "yaml"),
 }
 CORE = (

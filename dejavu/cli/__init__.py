@@ -4,6 +4,7 @@ Each verb calls one function. Heavy imports happen inside the verbs, so that ``-
 """
 
 import errno
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -53,6 +54,7 @@ _CURES = {
 
 def main() -> None:
     """Run the command line; a user's mistake is a message and exit code 1, not a traceback."""
+    os.environ.pop("MPLBACKEND", None)  # figures are files: no verb opens a window
     try:
         app()
     except (DejaVuError, ImportError) as error:  # an extra that is not installed says which

@@ -9,6 +9,8 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from dejavu.data.store import PreparedSplit
+from dejavu.datasets.reading.manifest import Manifest
+from dejavu.reporting.style import styled
 
 Pixels = NDArray[np.uint8]
 
@@ -33,6 +35,12 @@ def contact_sheet(directory: Path, count: int = 48, split: str = "train") -> Fig
     palette = np.array(manifest.palette, np.uint8)
     tiles = [_tile(scene, palette) for scene in prepared.records[:count]]
     sheet = _grid(tiles, min(COLUMNS, len(tiles)))
+    with styled():
+        return _draw(sheet, manifest)
+
+
+def _draw(sheet: Pixels, manifest: Manifest) -> Figure:
+    """Put a legend of the classes below a sheet."""
     height, width = sheet.shape[:2]
     figure = Figure(figsize=(12, 12 * height / width + 0.5), facecolor="white")
     axes = figure.add_axes((0, 0.5 / figure.get_figheight(), 1, 1 - 0.5 / figure.get_figheight()))

@@ -14,7 +14,7 @@ _CODE = ("dejavu", "params")
 _PATIENCE = 20.0
 """Seconds until another program's answer is given up."""
 PACKAGES = (
-    *("dejavu-dense", "torch", "torchvision", "numpy", "scipy", "pandas", "matplotlib"),
+    *("dejavu-dense", "torch", "torchvision", "numpy", "scipy", "pandas", "matplotlib", "seaborn"),
     *("scikit-image", "pillow", "h5py", "safetensors", "torchmetrics", "lightning"),
     *("timm", "segmentation-models-pytorch", "open_clip_torch", "pydantic", "snakemake", "dvc"),
 )
