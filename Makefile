@@ -88,7 +88,7 @@ params: install ## write params/default.yaml, params/schema.json and docs/params
 phases: install ## write workflow/phases.json anew: the code hashes that DVC's stages depend on
 	python -m dejavu phases --write
 
-readme: install ## put the main table and its findings into README.md
+readme: install ## write the default study's answer into README.md
 	python -m dejavu readme
 
 gallery: install ## draw every redaction and its regeneration into docs/

@@ -228,8 +228,8 @@ def tables(params: ParamsOption = DEFAULT) -> None:
 
 @app.command()
 def readme(params: ParamsOption = DEFAULT) -> None:
-    """Put the study's answer and main table into README.md."""
-    from dejavu.reporting.study import render_readme
+    """Write the study's headline and paired differences into README.md."""
+    from dejavu.reporting.readme import render_readme
     from dejavu.runtime.files import write_text
 
     path = Path("README.md")

@@ -34,11 +34,8 @@ from dejavu.reporting.sources import (
 )
 from dejavu.reporting.tables import Design, all_metrics_table, main_table, summarise
 from dejavu.reporting.wording import headline, verdicts
-from dejavu.runtime.errors import DejaVuError
 from dejavu.runtime.files import write_text
 from dejavu.study.layout import Layout
-
-README_BEGIN, README_END = "<!-- main table: written by `make readme` -->\n", "<!-- end -->\n"
 
 
 def design(params: Params) -> Design:
@@ -77,21 +74,6 @@ def _findings(main: DataFrame, compared: Design) -> str:
     found = verdicts(main, compared)
     lines = [headline(found, compared, int(main["n"].min())), ""]
     return "\n".join(lines + [f"- {verdict.text}" for verdict in found]) + "\n"
-
-
-def render_readme(readme: str, layout: Layout) -> str:
-    """Put the findings' first sentences and the main table between the README's two marks.
-
-    Raises:
-        DejaVuError: the README lacks the marks.
-    """
-    before, begin, rest = readme.partition(README_BEGIN)
-    _, end, after = rest.partition(README_END)
-    if not (begin and end):
-        raise DejaVuError(f"README.md: must hold the lines {README_BEGIN!r} and {README_END!r}")
-    findings, table = ((layout.tables / n).read_text("utf-8") for n in ("findings.md", "main.md"))
-    answer = findings.partition("\n")[0]
-    return f"{before}{begin}\n{answer}\n\n{table}\n{end}{after}"
 
 
 def draw_figures(layout: Layout) -> Path:
