@@ -1,8 +1,7 @@
 """The modules that each phase of a study runs, by name: what its hash covers, and nothing else.
 
 A name stands for a module and all that it imports when it is imported. What a module imports
-inside a function is named here, by those who use it. tests/study/test_code.py runs the phases and
-compares what they load with what is named.
+inside a function is named here, by those who use it.
 """
 
 from typing import Any

@@ -29,7 +29,7 @@ def without_off(fields: Any) -> Any:
     """Leave out the fields of mappings that are off: null, false, 0, empty, or ``none``.
 
     So a new field whose default means "off" changes no hash by being there. No field of the params
-    has two values that are off (tests/study/test_hashing.py), so that no two results share a hash.
+    may have two values that are off, so that no two results share a hash.
 
     Example:
         >>> without_off({"steps": 300, "rotate": 0.0, "crop": None, "seeds": [0, 1]})
