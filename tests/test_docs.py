@@ -1,6 +1,7 @@
 """The documents name what there is, and their links lead somewhere."""
 
 import re
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import get_args
@@ -11,9 +12,31 @@ import dejavu
 from dejavu.config import DejaVuParams, load_params
 from dejavu.method.distances import TERMS
 from dejavu.method.redaction import REDACTIONS
+from tests.support.paths import (
+    ROOT,
+    missing,
+    named_in_comments,
+    named_in_page,
+    named_in_python,
+    named_in_text,
+)
 
-ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *(ROOT / name for name in ("data/README.md", "tests/README.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+ELSEWHERE = {
+    # Files of other projects, from which a convention was taken.
+    "panoptic2semantic_segmentation.py",
+    "scripts/datasets/ade20k.py",
+    # Files that a reader writes, or a command, while following a page.
+    *("build/comparison.md", "dejavu/datasets/yards.py", "params/yards.yaml", "raw/dvc.yaml"),
+}
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
 
 
 def section(title: str) -> str:
@@ -75,7 +98,7 @@ def test_every_method_of_the_controls_has_its_prediction() -> None:
     assert explained <= params.methods.keys()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_lead_somewhere(page: Path) -> None:
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
@@ -85,3 +108,42 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert target.is_file(), f"{link}: no such file"
         if anchor and target.suffix == ".md":
             assert anchor in anchors(target), f"{link}: no such heading"
+
+
+def unreleased(page: Path) -> str:
+    """A page without the released part of the changelog, whose paths were true once."""
+    before, _, rest = page.read_text(encoding="utf-8").partition("\n## Unreleased\n")
+    return before + rest.partition("\n## ")[0] if rest else before
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_paths_in_pages_exist(page: Path) -> None:
+    assert missing(named_in_page(unreleased(page)) - ELSEWHERE) == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "named"),
+    [
+        ("params/*.yaml", named_in_comments),
+        ("workflow/report/*.rst", named_in_text),
+        ("dejavu/**/*.py", named_in_python),
+    ],
+)
+def test_paths_in_comments_and_docstrings_exist(
+    pattern: str, named: Callable[[str], set[str]]
+) -> None:
+    files = [*ROOT.glob(pattern)]
+    assert files
+    stale = {name(file): missing(named(file.read_text("utf-8")) - ELSEWHERE) for file in files}
+    assert {file: paths for file, paths in stale.items() if paths} == {}
+
+
+def test_stale_paths_are_found() -> None:
+    page = "See `dejavu/losses.py`, `dejavu/method/loss.py`, `loss.py` and `params/STUDY.yaml`."
+    assert missing(named_in_page(page)) == ["dejavu/losses.py"]
+    assert missing(named_in_page("`docs/NAME-lost.md` `results/STUDY/tables` `a/b`")) == [
+        "docs/NAME-lost.md"
+    ]
+    assert missing(named_in_comments("a: 1  # as in docs/lost.md.\n")) == ["docs/lost.md"]
+    module = '"""Read tests/lost."""\nx = "docs/lost.md"  # and dejavu/lost.py'
+    assert missing(named_in_python(module)) == ["dejavu/lost.py", "tests/lost"]

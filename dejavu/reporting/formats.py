@@ -64,7 +64,7 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
 
 
 def write_table(frame: pd.DataFrame, table: Table, folder: Path) -> None:
-    """Write ``name.csv``, ``name.md`` and ``name.tex`` of a table to ``folder``."""
+    """Write ``NAME.csv``, ``NAME.md`` and ``NAME.tex`` of a table to ``folder``."""
     write_csv(frame, folder / f"{table.name}.csv")
     write_text(folder / f"{table.name}.md", to_markdown(table))
     write_text(folder / f"{table.name}.tex", to_tex(table))

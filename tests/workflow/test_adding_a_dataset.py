@@ -85,18 +85,14 @@ def root(tmp_path: Path) -> Path:
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone with the page's two files, and nothing else changed."""
     tree = clone(tmp_path_factory.mktemp("tree"))
-    (tree / "dejavu/datasets/reading/registry/yards.py").write_text(
-        block("python"), encoding="utf-8"
-    )
+    (tree / "dejavu/datasets/yards.py").write_text(block("python"), encoding="utf-8")
     (tree / "params/yards.yaml").write_text(block("yaml"), encoding="utf-8")
     return tree
 
 
 @pytest.fixture
 def dataset(tree: Path, root: Path) -> RawDataset:
-    spec = importlib.util.spec_from_file_location(
-        "yards", tree / "dejavu/datasets/reading/registry/yards.py"
-    )
+    spec = importlib.util.spec_from_file_location("yards", tree / "dejavu/datasets/yards.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -123,8 +119,8 @@ def test_the_module_reads_what_the_page_says_the_files_hold(dataset: RawDataset)
 
 
 def test_the_module_keeps_the_rules_of_the_house(tree: Path) -> None:
-    run(tree, "ruff", "check", "dejavu/datasets/reading/registry/yards.py")
-    run(tree, "ruff", "format", "--check", "dejavu/datasets/reading/registry/yards.py")
+    run(tree, "ruff", "check", "dejavu/datasets/yards.py")
+    run(tree, "ruff", "format", "--check", "dejavu/datasets/yards.py")
 
 
 @pytest.mark.parametrize(
