@@ -2,7 +2,7 @@
 
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from typer.core import TyperCommand
 
@@ -16,7 +16,10 @@ from dejavu.runtime.errors import (
 )
 from dejavu.runtime.launch import end_with_the_launcher, is_launched, launch, lost_another
 
-_BATCHES = {"evaluate": ["evaluation"], "cost": ["train"]}
+if TYPE_CHECKING:
+    from dejavu.config import TrainParams
+
+_BATCHES = {"evaluate": ["evaluation"], "cost": ["train"], "train": ["train"]}
 """Sections of the params whose batches a verb computes on; the other verbs have both."""
 _GRACE = 10.0
 """Seconds in which torchrun notices the process that failed first, and stops the others."""
@@ -27,16 +30,22 @@ class Computing(TyperCommand):
 
     shares = True
     """Whether other jobs may compute on the device, where the params let them."""
+    cure = "lower it (the whole batch is on one device)"
+    """What to do when memory ends."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Hold a device, or wait for one, and run the verb."""
+        """Hold a device, or wait for one, and run the verb.
+
+        Raises:
+            ParamsError: memory ran out; the message names the batch size.
+        """
         from dejavu.config import load_params
 
         file = ctx.params["params"]
         params = load_params(file)
-        with leased_devices(slots=params.train.jobs_per_device if self.shares else 1):
+        with leased_devices(*self.lease(params.train)):
             try:
-                return super().invoke(ctx)
+                return self.compute(ctx, params.train)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
@@ -44,9 +53,16 @@ class Computing(TyperCommand):
         sections = _BATCHES.get(self.name or "", ["evaluation", "train"])
         sizes = [f"{s}.batch_size: {getattr(params, s).batch_size}" for s in sections]
         raise ParamsError(
-            f"{file}: {' or '.join(sizes)} does not fit in memory ({said}); lower it ({self.name} "
-            "has the whole batch on one device)"
+            f"{file}: {' or '.join(sizes)} does not fit in memory ({said}); {self.cure}"
         )
+
+    def lease(self, train: "TrainParams") -> tuple[int, int]:
+        """Return how many devices to hold, and how many jobs may share each."""
+        return 1, train.jobs_per_device if self.shares else 1
+
+    def compute(self, ctx: Any, train: "TrainParams") -> Any:
+        """Run the verb on the devices that are held."""
+        return super().invoke(ctx)
 
 
 class Timing(Computing):
@@ -55,39 +71,33 @@ class Timing(Computing):
     shares = False
 
 
-class Training(TyperCommand):
+class Training(Computing):
     """The verb that trains a run, on a device for each of its processes."""
 
-    def invoke(self, ctx: Any) -> Any:
-        """Train in this process, or hold the devices of those that train, and advise them."""
-        if is_launched():
-            return self._train_with_others(ctx)
-        from dejavu.config import load_params
-        from dejavu.memory_advice import smaller_batch
-        from dejavu.study.layout import Layout
-        from dejavu.study.run import Run
+    cure = (
+        "lower it, or crop images smaller (train.augmentation.crop): that is another run; more "
+        "train.processes, or fewer train.jobs_per_device, also need less memory, for the same run"
+    )
 
-        given = ctx.params
-        layout = Layout(load_params(given["params"]))
-        run = Run(layout.params, given["task"], given["network"], given["method"], given["seed"])
-        processes = run.train.processes
-        with leased_devices(processes, run.train.jobs_per_device):
-            try:
-                if processes > 1:
-                    sys.exit(launch(processes, sys.argv[1:]))
-                return super().invoke(ctx)
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                said = what_was_said(error)
-            # Out of the handler: the error is gone, and with it the networks that it held.
-            raise smaller_batch(run, layout.data, layout.text_pair, said)
+    def invoke(self, ctx: Any) -> Any:
+        """Hold the devices and train on them; a process that was launched has its own already."""
+        return self._train_with_others(ctx) if is_launched() else super().invoke(ctx)
+
+    def lease(self, train: "TrainParams") -> tuple[int, int]:
+        """Return as many devices as processes, and how many jobs may share each."""
+        return train.processes, train.jobs_per_device
+
+    def compute(self, ctx: Any, train: "TrainParams") -> Any:
+        """Train in this process, or in several that it launches."""
+        if train.processes > 1:
+            sys.exit(launch(train.processes, sys.argv[1:]))
+        return super().compute(ctx, train)
 
     def _train_with_others(self, ctx: Any) -> Any:
         """Train on the device that the launcher leased, or that torchrun by hand gave."""
         end_with_the_launcher()
         try:
-            return super().invoke(ctx)
+            return TyperCommand.invoke(self, ctx)
         except Exception as error:
             if lost_another(error):
                 time.sleep(_GRACE)

@@ -109,13 +109,9 @@ def end_with_the_launcher() -> None:
 
     That one holds the lease of the devices, and no process computes on them without it.
     """
-    end_with_the_parent(int(os.environ.get(_LAUNCHER, os.getppid())))
-
-
-def end_with_the_parent(parent: int) -> None:
-    """Let the kernel kill this process when its parent, of that number, is gone."""
+    launcher = int(os.environ.get(_LAUNCHER, os.getppid()))
     libc = ctypes.CDLL(None)
     if hasattr(libc, "prctl"):
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it went before the kernel was told
+    if os.getppid() != launcher:  # it went before the kernel was told
         os._exit(1)

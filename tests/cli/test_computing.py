@@ -166,14 +166,16 @@ def test_data_that_memory_did_not_suffice_to_read_is_not_blamed(
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_smaller_batches_are_tried_on_the_device_that_was_leased(
-    processes: int, study: Path, monkeypatch: Any
+def test_training_without_memory_names_its_batch_size_alone(
+    processes: int, study: Path, monkeypatch: Any, capsys: Any
 ) -> None:
     study.write_text(render_params(tiny_params(train=TINY["train"] | {"processes": processes})))
     trains = "dejavu.training.loop.train" if processes == 1 else "dejavu.cli.computing.launch"
-    monkeypatch.setattr(trains, Mock(side_effect=MemoryError))
-    told = devices_of(monkeypatch, "dejavu.memory_advice.smaller_batch", "train", *RUN)
-    assert told == (A if processes == 1 else f"{A},{B}")
+    monkeypatch.setattr(trains, Mock(side_effect=MemoryError("in a process; see above")))
+    said = dejavu_here("train", *RUN, capsys=capsys, expect=1)
+    assert "default.yaml: train.batch_size: 4 does not fit in memory (in a process; see" in said
+    assert "evaluation" not in said
+    assert "train.augmentation.crop" in said
 
 
 def test_data_parallel_training_leases_for_its_processes_once(
