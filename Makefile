@@ -58,7 +58,7 @@ soak: install ## tests that take long, and are part of no other target
 
 tiny: install ## a tiny study in a copy of the tree; its report in build/tiny/results/tiny
 	rm -rf build/tiny
-	python -m tests.workflow.tiny build/tiny
+	python -m tests.support.tiny build/tiny
 	cd build/tiny && snakemake --cores all --configfile params/tiny.yaml $(FLAGS)
 
 tiny-conda: install ## the same in conda environments; stops where there is no conda

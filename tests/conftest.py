@@ -8,9 +8,10 @@ from shutil import copytree
 import pytest
 from hypothesis import settings
 
-from dejavu.config import Params
+from dejavu.config import Params, load_params
 from dejavu.datasets.reading.roots import ROOT_VARIABLE
 from dejavu.study.layout import Layout
+from tests.support.rooms import render
 from tests.support.studies import ON_DISK, Downloads, disk_params, tiny_params
 
 # The same examples in every run, on however slow a machine.
@@ -70,15 +71,7 @@ def params() -> Params:
 
 @pytest.fixture(scope="session")
 def data(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from dejavu.datasets.rooms import prepare_rooms
-    from dejavu.datasets.rooms.scenes import RoomsSpec
-
-    folder = tmp_path_factory.mktemp("study") / Layout(params).data
-    assert params.data.rooms is not None
-    settings = params.data.rooms.model_dump()
-    counts = {split: settings.pop(split) for split in ("train", "val", "test")}
-    prepare_rooms(RoomsSpec(**settings), counts, folder)
-    return folder
+    return render(params, tmp_path_factory.mktemp("study") / Layout(params).data)
 
 
 @pytest.fixture
@@ -91,3 +84,24 @@ def copy_of(downloads: Downloads, tmp_path: Path) -> Downloads:
 def manifest_copy(on_disk: Downloads, tmp_path: Path) -> Downloads:
     """Copies of manifests and indices that a test may damage, and beside which it may cache."""
     return lambda name: copytree(on_disk(name), tmp_path / "manifests" / name)
+
+
+@pytest.fixture(scope="session")
+def recorded_tree(params: Params, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tree with a finished study of made-up numbers; read only."""
+    from tests.support.recorded import make_tree
+
+    root = tmp_path_factory.mktemp("recorded")
+    make_tree(root, params, data)
+    return root
+
+
+@pytest.fixture
+def layout(recorded_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    """That study in a tree that a test may change, which is the working directory."""
+    from tests.support.recorded import COMMIT
+
+    copytree(recorded_tree, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("dejavu.study.record.read_commit", lambda: COMMIT)
+    return Layout(load_params(Path("params/tiny.yaml")))

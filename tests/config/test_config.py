@@ -29,19 +29,9 @@ from dejavu.method.distances import TERMS
 from dejavu.method.redaction import REDACTIONS
 from dejavu.runtime.errors import ParamsError
 from dejavu.tasks.base import TASKS
-from tests.support.studies import ON_DISK, TINY, disk_params, tiny_params
+from tests.support.studies import ON_DISK, TINY, disk_params, tiny_params, with_value
 
 ROOT = Path(__file__).parents[2]
-
-
-def with_value(path: str, value: Any) -> dict[str, Any]:
-    tree: dict[str, Any] = json.loads(tiny_params().model_dump_json())
-    node: Any = tree
-    *parents, last = path.split(".")
-    for key in parents:
-        node = node[key]
-    node[last] = value
-    return tree
 
 
 def message(tree: Any) -> str:

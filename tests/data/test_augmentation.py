@@ -17,7 +17,7 @@ from dejavu.data.sample import normalise
 from dejavu.data.targets import DepthMap, LabelMap, NormalMap
 from dejavu.datasets.reading.conventions import IGNORE_INDEX
 from dejavu.runtime.torchvision_import import import_torchvision
-from tests.data.test_targets import check_alignment, positions
+from tests.support.alignment import check_alignment, positions
 
 import_torchvision()
 

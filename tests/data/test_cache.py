@@ -9,7 +9,7 @@ from PIL import Image
 
 from dejavu.datasets.reading.conventions import ROLES
 from dejavu.runtime.errors import DataError
-from tests.data.test_indexed import QUICK, SPLITS, opened, truth
+from tests.support.indexed import QUICK, SPLITS, opened, truth
 from tests.support.studies import ON_DISK, Downloads
 
 

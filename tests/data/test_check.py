@@ -14,30 +14,16 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
-from dejavu.config import Params
-from dejavu.data.check import Checked, check_dataset
+from dejavu.data.check import check_dataset
 from dejavu.datasets.reading.conventions import ROLES
 from dejavu.datasets.reading.index import read_index
 from dejavu.datasets.reading.manifest import read_manifest
 from dejavu.datasets.reading.raw import Entry, hold_out
 from dejavu.datasets.reading.registry import dataset_class
-from dejavu.runtime.errors import DataError, ParamsError
+from dejavu.runtime.errors import ParamsError
+from tests.support.checking import MAT, change_png, check, problem
 from tests.support.studies import ON_DISK, TINY, Downloads, disk_params
-
-MAT = "nyu_depth_v2_labeled.mat"
-
-
-def check(root: Path, params: Params, jobs: int = 1) -> Checked:
-    data = params.data
-    return check_dataset(data.name, data.variant_name, root, params.tasks, data.val, jobs)
-
-
-def problem(root: Path, params: Params, jobs: int = 1) -> str:
-    with pytest.raises(DataError) as caught:
-        check(root, params, jobs)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize("name", ON_DISK)
@@ -129,12 +115,6 @@ def test_the_files_are_the_same_wherever_the_data_lies(
     assert first == second
     for content in first.values():
         assert not re.search(rf'{roots[0]}|{tmp_path}|(^|[,"])/'.encode(), content)
-
-
-def change_png(path: Path, position: tuple[int, int], value: int) -> None:
-    pixels = np.array(Image.open(path))
-    pixels[position] = value
-    Image.fromarray(pixels).save(path)
 
 
 def change_mat(path: Path) -> None:

@@ -18,7 +18,7 @@ from dejavu.runtime.errors import CheckpointError, DataError
 from dejavu.study.layout import Layout
 from dejavu.study.run import Run
 from dejavu.training.loop import train
-from tests.datasets.sets.test_cityscapes import official, run_official
+from tests.support.official import official, run_official
 from tests.support.studies import Downloads, disk_params, tiny_params
 
 Study = Callable[[str, str], tuple[Layout, Run]]

@@ -16,8 +16,8 @@ from dejavu.tasks.base import TASKS
 from dejavu.training.build import build_network
 from dejavu.training.checkpoint import load_checkpoint, load_model
 from dejavu.training.loop import train
+from tests.support.rooms import damaged, other_rooms
 from tests.support.studies import TINY, tiny_params
-from tests.training.test_loop import damaged, other_rooms
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from dejavu.reporting.readable import (
 )
 from dejavu.reporting.sources import collect_costs, collect_gaps, collect_probes, collect_runs
 from dejavu.reporting.tables import Design, all_metrics_table, main_table
-from tests.reporting.conftest import Write
+from tests.support.measured import Write
 
 
 def _main(paths: list[Path], design: Design) -> tuple[pd.DataFrame, Table]:

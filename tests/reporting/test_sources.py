@@ -14,7 +14,7 @@ from dejavu.reporting.sources import (
     collect_runs,
 )
 from dejavu.runtime.errors import DejaVuError
-from tests.reporting.conftest import VALUES, Write
+from tests.support.measured import VALUES, Write
 
 
 def test_runs_are_tidy_and_sorted_whatever_the_order_of_files(run_paths: list[Path]) -> None:

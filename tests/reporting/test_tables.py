@@ -14,7 +14,7 @@ from dejavu.reporting.tables import (
     summarise,
 )
 from dejavu.runtime.errors import DejaVuError
-from tests.reporting.conftest import VALUES, Write
+from tests.support.measured import VALUES, Write
 
 
 def test_design_refuses_a_reference_that_is_no_method() -> None:

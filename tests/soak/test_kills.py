@@ -24,8 +24,8 @@ from tempfile import TemporaryFile
 
 import pytest
 
+from tests.support.pipeline import ENVIRONMENT, clone, run, write_study
 from tests.support.studies import TINY
-from tests.workflow.conftest import ENVIRONMENT, clone, run, write_study
 
 pytestmark = pytest.mark.soak
 SEED = int(os.environ.get("DEJAVU_SOAK_SEED", "1"))

@@ -1,20 +1,8 @@
-from collections.abc import Iterator
-
 from dejavu.config import Params
-from dejavu.study.jobs import JOBS, Job, job_of
+from dejavu.study.jobs import JOBS, job_of
 from dejavu.study.layout import Layout
+from tests.support.jobs import every_job
 from tests.support.studies import disk_params, tiny_params
-
-
-def every_job(layout: Layout) -> Iterator[Job]:
-    """The jobs of a study of rooms, in the order in which they run."""
-    tasks, runs = layout.params.tasks, [*layout.runs()]
-    yield JOBS["data"](layout)
-    if layout.params.uses_text_pair:
-        yield JOBS["text_pair"](layout)
-    yield from (JOBS[verb](layout, run) for verb in ("train", "evaluate") for run in runs)
-    yield from (JOBS[verb](layout, t) for verb in ("gap", "probes", "cost") for t in tasks)
-    yield from (JOBS[verb](layout) for verb in ("tables", "figures", "report"))
 
 
 def test_every_file_of_every_job_is_found_again() -> None:

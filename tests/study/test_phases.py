@@ -17,8 +17,7 @@ from dejavu.study.phases import (
 )
 from dejavu.study.run import Run
 from dejavu.tasks.base import TASKS
-from tests.config.test_config import with_value
-from tests.support.studies import TINY, tiny_params
+from tests.support.studies import TINY, tiny_params, with_value
 
 
 def run(params: Params, method: str = "dejavu-spatial", task: str = "depth") -> Run:

@@ -1,6 +1,7 @@
 """Studies so small that tests can train them."""
 
 import copy
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,17 @@ Downloads = Callable[[str], Path]
 def tiny_params(**changes: Any) -> Params:
     """The tiny study with whole sections replaced."""
     return parse_params(copy.deepcopy(TINY) | changes, "tiny")
+
+
+def with_value(path: str, value: Any) -> dict[str, Any]:
+    """The tiny study as a tree, with the value at a dotted path replaced."""
+    tree: dict[str, Any] = json.loads(tiny_params().model_dump_json())
+    node: Any = tree
+    *parents, last = path.split(".")
+    for key in parents:
+        node = node[key]
+    node[last] = value
+    return tree
 
 
 def disk_params(name: str, **changes: Any) -> Params:

@@ -1,6 +1,5 @@
 import json
 import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,13 @@ import torch
 
 from dejavu.config import Params
 from dejavu.data.store import PreparedSplit
-from dejavu.datasets.rooms import prepare_rooms
-from dejavu.datasets.rooms.scenes import RoomsSpec
 from dejavu.runtime.errors import CheckpointError, DataError, DejaVuError, ParamsError
 from dejavu.study.run import Run
 from dejavu.tasks.base import TASKS
 from dejavu.training.checkpoint import load_checkpoint
 from dejavu.training.loop import train, work_folder
 from dejavu.training.step import TrainingModule
+from tests.support.rooms import damaged, other_rooms
 from tests.support.studies import TINY, tiny_params
 
 
@@ -122,15 +120,6 @@ def test_a_run_is_described_before_it_can_be_found(
     again = train(run, data, tmp_path / "store", path, describe=describe)
     assert again.folder == made.folder
     assert len(described) == 1
-
-
-def damaged(data: Path, folder: Path, split: str) -> Path:
-    """A copy of the data with one byte of a split changed."""
-    shutil.copytree(data, folder)
-    content = bytearray((folder / f"{split}.npy").read_bytes())
-    content[-10] ^= 1
-    (folder / f"{split}.npy").write_bytes(content)
-    return folder
 
 
 def test_damaged_data_is_named_even_for_a_finished_run(
@@ -275,15 +264,6 @@ def test_workers_and_a_recipe_change_no_byte_of_a_resumed_run(data: Path, tmp_pa
         train(parallel, data, tmp_path / "b", resumed, kill)
     train(parallel, data, tmp_path / "b", resumed)
     assert resumed.read_bytes() == whole.read_bytes()
-
-
-def other_rooms(params: Params, folder: Path) -> Path:
-    """Data of the same params with other images, as a download may be another one."""
-    assert params.data.rooms is not None
-    settings = params.data.rooms.model_dump() | {"seed": 7}
-    counts = {split: settings.pop(split) for split in ("train", "val", "test")}
-    prepare_rooms(RoomsSpec(**settings), counts, folder)
-    return folder
 
 
 def test_other_images_make_another_run(params: Params, data: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from dejavu.datasets.reading.raw import RawDataset
 from tests.support.builders.scenes import scene
-from tests.workflow.conftest import ROOT, clone, run
+from tests.support.pipeline import ROOT, clone, run
 
 pytestmark = pytest.mark.pipeline
 PAGE = (ROOT / "docs/adding-a-dataset.md").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import clone, run, write_study
+from tests.support.pipeline import clone, run, write_study
 
 pytestmark = pytest.mark.pipeline
 Plan = Callable[..., dict[str, int]]

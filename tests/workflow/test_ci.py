@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from dejavu.config import load_params
+from tests.support.pipeline import ENVIRONMENT, ROOT, run
 from tests.support.studies import tiny_params
-from tests.workflow.conftest import ENVIRONMENT, ROOT, run
 
 FOLDER = Path(".github/workflows")
 NAMES = ["ci", "gpu"]
@@ -142,7 +142,7 @@ def test_make_lint_catches_a_broken_workflow(old: str, new: str, tmp_path: Path)
 
 
 def test_the_tiny_study_is_put_into_a_copy(tmp_path: Path) -> None:
-    run(ROOT, "python", "-m", "tests.workflow.tiny", str(tmp_path))
+    run(ROOT, "python", "-m", "tests.support.tiny", str(tmp_path))
     assert load_params(tmp_path / "params/tiny.yaml") == tiny_params(study="tiny")
     assert not (ROOT / "params/tiny.yaml").exists()
     assert (tmp_path / "Snakefile").read_text() == (ROOT / "Snakefile").read_text()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.workflow.conftest import run
+from tests.support.pipeline import run
 
 pytestmark = pytest.mark.pipeline
 Plan = Callable[..., dict[str, int]]

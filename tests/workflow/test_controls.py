@@ -7,7 +7,7 @@ import pytest
 from safetensors.torch import load_file
 
 from dejavu.config import load_params
-from tests.workflow.conftest import ROOT, clone, run, write_study
+from tests.support.pipeline import ROOT, clone, run, write_study
 
 pytestmark = pytest.mark.pipeline
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.pipeline import ENVIRONMENT, clone, run, write_study
 from tests.support.studies import TINY
-from tests.workflow.conftest import ENVIRONMENT, clone, run, write_study
 
 pytestmark = pytest.mark.pipeline
 CELL = "depth/fpn/baseline/seed0"

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.workflow.conftest import ENVIRONMENT, run, write_study
+from tests.support.pipeline import ENVIRONMENT, run, write_study
 
 pytestmark = pytest.mark.pipeline
 Plan = Callable[..., dict[str, int]]

@@ -10,7 +10,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from tests.workflow.conftest import ROOT, run
+from tests.support.pipeline import ROOT, run
 
 pytestmark = pytest.mark.pipeline
 Plan = Callable[..., dict[str, int]]

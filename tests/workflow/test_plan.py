@@ -10,7 +10,7 @@ import yaml
 from dejavu.config import load_params
 from dejavu.study.jobs import job_of
 from dejavu.study.layout import Layout
-from tests.workflow.conftest import run, write_study
+from tests.support.pipeline import run, write_study
 
 Plan = Callable[..., dict[str, int]]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.workflow.conftest import ROOT, run
+from tests.support.pipeline import ROOT, run
 
 pytestmark = pytest.mark.pipeline
 IMAGE = "leftImg8bit/val/munster/munster_000000_000019_leftImg8bit.png"

@@ -15,7 +15,7 @@ import yaml
 
 from dejavu.config import load_params
 from tests.support.builders import ade20k, cityscapes, coco, kitti, nyuv2
-from tests.workflow.conftest import ROOT, clone, run
+from tests.support.pipeline import ROOT, clone, run
 
 pytestmark = pytest.mark.pipeline
 Plan = Callable[..., dict[str, int]]

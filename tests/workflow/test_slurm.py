@@ -10,8 +10,8 @@ from time import monotonic, sleep
 import pytest
 import yaml
 
-from tests.workflow import slurm
-from tests.workflow.conftest import ENVIRONMENT, ROOT, clone, run, write_study
+from tests.support import slurm
+from tests.support.pipeline import ENVIRONMENT, ROOT, clone, run, write_study
 
 Plan = Callable[..., dict[str, int]]
 PROFILE = ("--workflow-profile", "profiles/slurm")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from dejavu.method.redaction import Blank, Identity, Redaction
-from tests.method.redaction.conftest import ALL, FILLED, few, images, seeded, sides
+from tests.support.redactions import ALL, FILLED, few, images, seeded, sides
 
 
 @given(st.sampled_from(ALL + FILLED), st.integers(1, 3), st.integers(1, 4), sides, sides)

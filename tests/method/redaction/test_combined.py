@@ -21,7 +21,7 @@ from dejavu.method.redaction import (
     Redaction,
     SparsePixels,
 )
-from tests.method.redaction.conftest import SINGLE, images, seeded
+from tests.support.redactions import SINGLE, images, seeded
 
 COMBINATIONS = [Compose, RandomChoice]
 

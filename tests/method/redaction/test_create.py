@@ -15,7 +15,7 @@ from dejavu.method.redaction import (
     RandomChoice,
     create_redaction,
 )
-from tests.method.redaction.conftest import ALL, FILLED
+from tests.support.redactions import ALL, FILLED
 
 
 def test_redactions_are_made_by_name() -> None:

@@ -21,7 +21,7 @@ from dejavu.method.redaction import (
     SparsePixels,
     SpatialRedaction,
 )
-from tests.method.redaction.conftest import DRAWN, SPATIAL, few, images, masks, seeded, seeds, sides
+from tests.support.redactions import DRAWN, SPATIAL, few, images, masks, seeded, seeds, sides
 
 fills = st.sampled_from(["zero", "mean", "noise"])
 

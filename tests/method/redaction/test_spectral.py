@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from dejavu.method.redaction import MAX_FREQUENCY, BandStop, BlockDCT, HighPass, LowPass, Redaction
-from tests.method.redaction.conftest import FOURIER, SPECTRAL, few, images, seeds, sides
+from tests.support.redactions import FOURIER, SPECTRAL, few, images, seeds, sides
 
 Array = np.ndarray[Any, Any]
 

@@ -18,9 +18,9 @@ from dejavu.datasets.reading.raw import Array, Entry
 from dejavu.datasets.reading.registry import dataset_class
 from dejavu.metrics import ConfusionMetric
 from dejavu.runtime.errors import DataError
-from tests.datasets.sets.read_only import read_all_without_writing
 from tests.support.builders import ade20k as builder
 from tests.support.builders.scenes import scene
+from tests.support.read_only import read_all_without_writing
 
 few = settings(max_examples=15)
 

@@ -6,8 +6,6 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import copytree
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,9 +18,10 @@ from dejavu.datasets.reading.raw import Array, Entry
 from dejavu.datasets.reading.registry import dataset_class
 from dejavu.metrics import ConfusionMetric
 from dejavu.runtime.errors import DataError
-from tests.datasets.sets.read_only import read_all_without_writing
 from tests.support.builders import cityscapes as builder
 from tests.support.builders.scenes import scene
+from tests.support.official import official, run_official
+from tests.support.read_only import read_all_without_writing
 
 HEIGHT, WIDTH = 64, 96
 
@@ -46,15 +45,6 @@ def opened(root: Path) -> Dataset:
 def number(entry: Entry) -> int:
     """The index of the rendered scene."""
     return int(entry.name.split("_")[1])
-
-
-def official() -> tuple[Any, Any]:
-    """The official tool's evaluation and table of labels."""
-    pytest.importorskip("cityscapesscripts", reason="cityscapesscripts is not installed")
-    from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling
-    from cityscapesscripts.helpers import labels
-
-    return evalPixelLevelSemanticLabeling, labels
 
 
 def test_entries_are_the_official_images_by_name(root: Path) -> None:
@@ -176,17 +166,6 @@ def test_scores_are_those_of_the_official_tool(
     assert miou == pytest.approx(theirs[present].mean(), rel=0, abs=1e-9)
     if not lacking:
         assert miou == pytest.approx(result["averageScoreClasses"], rel=0, abs=1e-9)
-
-
-def run_official(tool: Any, folder: Path) -> Any:
-    """Score ``results`` against ``gtFine/val``, both below the folder, as the tool's main does."""
-    settings = SimpleNamespace(**vars(tool.args) | {"predictionPath": str(folder / "results")})
-    settings.predictionWalk = None
-    settings.evalInstLevelScore = settings.JSONOutput = False
-    settings.quiet = True
-    truths = [str(path) for path in sorted(folder.glob("gtFine/val/*/*_gtFine_labelIds.png"))]
-    predictions = [tool.getPrediction(settings, truth) for truth in truths]
-    return tool.evaluateImgLists(predictions, truths, settings)
 
 
 def test_disparities_of_no_pixels_are_no_depth(copy: Path) -> None:

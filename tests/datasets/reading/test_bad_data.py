@@ -15,8 +15,8 @@ from dejavu.data.check import check_dataset
 from dejavu.datasets.reading.manifest import read_manifest
 from dejavu.datasets.reading.registry import dataset_class
 from dejavu.runtime.errors import DataError
-from tests.data.test_check import MAT, change_png, check, problem
 from tests.support.builders import nyuv2
+from tests.support.checking import MAT, change_png, check, problem
 from tests.support.studies import ON_DISK, Downloads, disk_params
 
 

@@ -15,8 +15,8 @@ from dejavu.study.layout import Layout
 from dejavu.study.record import file_sha256, recorded
 from dejavu.study.run import Run
 from dejavu.study.trace import Source, explain
-from tests.study.test_jobs import every_job
-from tests.study.trace.conftest import MAIN, METRICS, edit_record, first_run, score
+from tests.support.jobs import every_job
+from tests.support.recorded import MAIN, METRICS, edit_record, first_run, score
 
 
 def below(source: Source) -> dict[str, Source]:

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dejavu.datasets import coco
 from dejavu.datasets.coco import CATEGORIES, Dataset
 from dejavu.datasets.reading.conventions import IGNORE_INDEX
 from dejavu.datasets.reading.raw import Array, Entry
-from dejavu.datasets.reading.registry import coco, dataset_class
+from dejavu.datasets.reading.registry import dataset_class
 from dejavu.runtime.errors import DataError
 from tests.support.builders import coco as builder
 from tests.support.builders.scenes import scene

@@ -9,8 +9,8 @@ import pytest
 from dejavu.study.layout import Layout
 from dejavu.study.record import file_sha256
 from dejavu.study.trace import explain
-from tests.study.trace.conftest import MAIN, edit_record, first_run
 from tests.support.command import dejavu_here
+from tests.support.recorded import MAIN, edit_record, first_run
 
 
 def test_the_tree_names_all_that_a_cell_came_from(

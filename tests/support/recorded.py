@@ -4,19 +4,18 @@ import csv
 import json
 import math
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dejavu.config import Params, load_params
+from dejavu.config import Params
 from dejavu.config.generated import render_params
 from dejavu.runtime.environment import Commit
 from dejavu.study.layout import Layout
 from dejavu.study.record import recorded
 from dejavu.study.run import Run
-from tests.study.test_jobs import every_job
+from tests.support.jobs import every_job
 
 MAIN = Path("results/tiny/tables/main.csv")
 METRICS = ("score", "edge_score")
@@ -48,12 +47,8 @@ def write_table(layout: Layout, path: Path) -> None:
                     table.writerow([task, "fpn", method, metric, "%", f"{mean:.10g}", len(runs)])
 
 
-@pytest.fixture(scope="package")
-def template(
-    params: Params, data: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Path]:
-    """A tree with a finished study; do not change it."""
-    root = tmp_path_factory.mktemp("recorded")
+def make_tree(root: Path, params: Params, data: Path) -> None:
+    """Write a tree with a finished study, whose prepared data is copied."""
     layout = Layout(params)
     shutil.copytree(data, root / layout.data)
     (root / "params").mkdir()
@@ -71,16 +66,6 @@ def template(
                         write_metrics(layout, runs[path])
                     elif path.stem in ("main", "all_metrics") and path.suffix == ".csv":
                         write_table(layout, path)
-    return root
-
-
-@pytest.fixture
-def layout(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
-    """The study in a tree that a test may change, which is the working directory."""
-    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("dejavu.study.record.read_commit", lambda: COMMIT)
-    return Layout(load_params(Path("params/tiny.yaml")))
 
 
 def first_run(layout: Layout) -> Run:
