@@ -1,9 +1,7 @@
 """ADE20K as downloaded: what is read is what was rendered, and scored as the challenge did."""
 
-import random
 from collections.abc import Iterator
 from pathlib import Path
-from shutil import copytree
 
 import numpy as np
 import pytest
@@ -20,21 +18,20 @@ from dejavu.metrics import ConfusionMetric
 from dejavu.runtime.errors import DataError
 from tests.support.builders import ade20k as builder
 from tests.support.builders.scenes import scene
-from tests.support.read_only import read_all_without_writing
+from tests.support.listings import read_all_without_writing, shuffle_listings
+from tests.support.studies import Downloads
 
 few = settings(max_examples=15)
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("ade") / "ADEChallengeData2016"
-    builder.build(folder)
-    return folder
+@pytest.fixture
+def root(downloads: Downloads) -> Path:
+    return downloads("ade20k")
 
 
 @pytest.fixture
-def copy(root: Path, tmp_path: Path) -> Path:
-    return copytree(root, tmp_path / "copy")
+def copy(copy_of: Downloads) -> Path:
+    return copy_of("ade20k")
 
 
 def opened(root: Path) -> Dataset:
@@ -62,14 +59,7 @@ def test_entries_do_not_follow_the_order_of_a_listing(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = opened(root).entries("train")
-    ordered = Path.glob
-
-    def shuffled(self: Path, pattern: str) -> Iterator[Path]:
-        found = list(ordered(self, pattern))
-        random.Random(1).shuffle(found)
-        return iter(found)
-
-    monkeypatch.setattr(Path, "glob", shuffled)
+    shuffle_listings(monkeypatch)
     assert opened(root).entries("train") == expected
 
 

@@ -23,20 +23,20 @@ from dejavu.datasets.reading.registry import dataset_class
 from dejavu.runtime.errors import DataError
 from tests.support.builders import coco as builder
 from tests.support.builders.scenes import scene
+from tests.support.listings import read_all_without_writing
+from tests.support.studies import Downloads
 
 VAL = "annotations/panoptic_val2017"
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("coco")
-    builder.build(folder)
-    return folder
+@pytest.fixture
+def root(downloads: Downloads) -> Path:
+    return downloads("coco")
 
 
 @pytest.fixture
-def copy(root: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(root, tmp_path / "copy")
+def copy(copy_of: Downloads) -> Path:
+    return copy_of("coco")
 
 
 def opened(root: Path) -> Dataset:
@@ -248,7 +248,9 @@ def test_labels_that_are_still_packed_say_so(copy: Path) -> None:
 
 @pytest.mark.parametrize(("folder", "level"), [("val2017", "too low"), ("..", "too high")])
 def test_a_folder_one_level_off_is_refused(copy: Path, folder: str, level: str) -> None:
-    with pytest.raises(DataError, match=f"one level {level} for COCO panoptic: give .*copy"):
+    with pytest.raises(
+        DataError, match=f"one level {level} for COCO panoptic: give .*/copies/coco$"
+    ):
         opened((copy / folder).resolve())
 
 
@@ -264,19 +266,5 @@ def test_the_order_of_annotations_and_segments_does_not_matter(copy: Path, root:
         np.testing.assert_array_equal(label, builder.category_labels(index))
 
 
-def test_a_read_only_folder_is_left_as_it_is(copy: Path) -> None:
-    def state() -> dict[Path, int]:
-        return {path: path.stat().st_mtime_ns for path in sorted(copy.rglob("*"))}
-
-    for path in [*copy.rglob("*"), copy]:
-        path.chmod(0o555 if path.is_dir() else 0o444)
-    before = state()
-    try:
-        dataset = opened(copy)
-        for _, entry in indexed(dataset):
-            dataset.read(entry, "image")
-            dataset.read(entry, "label")
-        assert state() == before
-    finally:
-        for path in [copy, *copy.rglob("*")]:
-            path.chmod(0o755)
+def test_a_read_only_folder_is_read_and_left_as_it_was(copy: Path) -> None:
+    read_all_without_writing(copy, opened)

@@ -1,8 +1,8 @@
 """KITTI as downloaded: what is read is what was rendered, on the images of the Eigen split."""
 
-import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,22 +14,22 @@ from dejavu.datasets.reading.raw import Array, Entry
 from dejavu.datasets.reading.registry import dataset_class
 from dejavu.runtime.errors import DataError
 from tests.support.builders import kitti as builder
+from tests.support.listings import read_all_without_writing, shuffle_listings
+from tests.support.studies import Downloads
 
 TEST_LIST = "splits/eigen_test_files.txt"
 TRAIN_LIST = "splits/eigen_train_files.txt"
 TEST_FOLDER = f"2011_09_26/{builder.TEST_DRIVE}_sync"
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("kitti")
-    builder.build(folder)
-    return folder
+@pytest.fixture
+def root(downloads: Downloads) -> Path:
+    return downloads("kitti")
 
 
 @pytest.fixture
-def copy(root: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(root, tmp_path / "copy")
+def copy(copy_of: Downloads) -> Path:
+    return copy_of("kitti")
 
 
 def opened(root: Path, variant: str = "improved") -> Dataset:
@@ -174,14 +174,7 @@ def test_the_order_of_a_directory_does_not_matter(
 ) -> None:
     (copy / TRAIN_LIST).unlink()
     before = both(opened(copy))
-    original = Path.glob
-
-    def shuffled(path: Path, pattern: str) -> Iterator[Path]:
-        found = list(original(path, pattern))
-        random.Random(0).shuffle(found)
-        return iter(found)
-
-    monkeypatch.setattr(Path, "glob", shuffled)
+    shuffle_listings(monkeypatch)
     assert both(opened(copy)) == before
 
 
@@ -266,27 +259,13 @@ def test_a_day_without_calibration_is_refused(copy: Path) -> None:
 
 @pytest.mark.parametrize(("folder", "level"), [("splits", "too low"), ("..", "too high")])
 def test_a_folder_one_level_off_is_refused(copy: Path, folder: str, level: str) -> None:
-    with pytest.raises(DataError, match=f"one level {level} for KITTI: give .*copy"):
+    with pytest.raises(DataError, match=f"one level {level} for KITTI: give .*/copies/kitti$"):
         opened((copy / folder).resolve())
 
 
-def test_a_read_only_folder_is_left_as_it_is(copy: Path) -> None:
-    def state() -> dict[Path, int]:
-        return {path: path.stat().st_mtime_ns for path in sorted(copy.rglob("*"))}
-
-    for path in [*copy.rglob("*"), copy]:
-        path.chmod(0o555 if path.is_dir() else 0o444)
-    before = state()
-    try:
-        for variant in Dataset.variants:
-            dataset = opened(copy, variant)
-            for entry in both(dataset):
-                dataset.read(entry, "image")
-                dataset.read(entry, "depth")
-        assert state() == before
-    finally:
-        for path in [copy, *copy.rglob("*")]:
-            path.chmod(0o755)
+def test_a_read_only_folder_is_read_and_left_as_it_was(copy: Path) -> None:
+    for variant in Dataset.variants:
+        read_all_without_writing(copy, partial(opened, variant=variant))
 
 
 def test_each_variant_names_its_ground_truth() -> None:

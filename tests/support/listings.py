@@ -1,7 +1,10 @@
-"""Reading a data set that may not be written, and a look at what became of it."""
+"""Folders of a data set that may not be written, or are listed in another order."""
 
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import pytest
 
 from dejavu.datasets.reading.raw import RawDataset
 
@@ -22,3 +25,15 @@ def read_all_without_writing(root: Path, opened: Callable[[Path], RawDataset]) -
     finally:
         for path in paths:
             path.chmod(0o755)
+
+
+def shuffle_listings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let ``Path.glob`` find the same files in another order."""
+    ordered = Path.glob
+
+    def shuffled(path: Path, pattern: str) -> Iterator[Path]:
+        found = list(ordered(path, pattern))
+        random.Random(1).shuffle(found)
+        return iter(found)
+
+    monkeypatch.setattr(Path, "glob", shuffled)
