@@ -1,16 +1,13 @@
 """Training that does not fit in memory says what to lower: under a limit of address space."""
 
-import os
 import re
-import resource
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from dejavu.config.generated import render_params
-from tests.support.studies import TINY, tiny_params
+from tests.support.pipeline import run, write_study
+from tests.support.studies import TINY
 
 pytestmark = pytest.mark.pipeline
 BATCH = 4
@@ -18,42 +15,29 @@ HEADROOM = 600 << 20
 """Bytes beside what the imports take. One image needed 440 MB of them on one machine: this is some
 150 MB more, and further below what ``BATCH`` images need."""
 
-ENVIRONMENT = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
 TRAIN = ("-m", "dejavu", "train", "--task", "depth", "--method", "baseline")
 
 
 def python(folder: Path, *arguments: str, limit: int = 0, expect: int = 0) -> str:
-    """Run Python with so many bytes of address space; return what it said."""
-
-    def confine() -> None:
-        if limit:
-            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        preexec_fn=confine,
-    )
-    assert done.returncode == expect, done.stdout
-    return done.stdout
+    """Run Python on the CPU with so many bytes of address space; return what it said."""
+    confined = ["prlimit", f"--as={limit}"] if limit else []
+    settings = ("CUDA_VISIBLE_DEVICES=", "OMP_NUM_THREADS=1")
+    command = ("env", *settings, *confined, sys.executable, *arguments)
+    return run(folder, *command, expect=expect)
 
 
-def write_study(folder: Path, batch_size: int, processes: int = 1) -> None:
+def prepare(folder: Path, batch_size: int, processes: int = 1) -> None:
+    """Write a study of large images, in the place of the default one."""
     rooms = {"train": 2 * BATCH, "val": 1, "test": 1, "height": 384, "width": 384}
-    params = tiny_params(
+    (folder / "params").mkdir(exist_ok=True)
+    write_study(
+        folder,
         data={"rooms": rooms},
         networks={"fpn": {"architecture": "feature_pyramid", "width": 48}},
         train=TINY["train"]
         | {"steps": 3, "batch_size": batch_size, "subset": 2 * BATCH, "processes": processes},
         evaluation={"batch_size": 1},
     )
-    (folder / "params").mkdir(exist_ok=True)
-    (folder / "params/default.yaml").write_text(render_params(params))
 
 
 def fail(folder: Path, batch_size: int, processes: int = 1) -> int:
@@ -62,18 +46,18 @@ def fail(folder: Path, batch_size: int, processes: int = 1) -> int:
     taken = re.search(r"VmPeak:\s+(\d+) kB", python(folder, "-c", code))
     assert taken is not None
     limit = int(taken[1]) * 1024 + HEADROOM
-    write_study(folder, batch_size, processes)
+    prepare(folder, batch_size, processes)
     python(folder, "-m", "dejavu", "rooms")
     said = python(folder, *TRAIN, limit=limit, expect=1)
     assert "Traceback" not in said
     assert f"params/default.yaml: train.batch_size: {batch_size} does not fit in memory (" in said
-    assert not (folder / "results/tiny/checkpoints/depth/fpn/baseline/seed0.safetensors").exists()
+    assert not [*folder.rglob("seed0.safetensors")]
     return limit
 
 
 def test_a_smaller_batch_trains_in_the_same_memory(tmp_path: Path) -> None:
     limit = fail(tmp_path, BATCH)
-    write_study(tmp_path, batch_size=1)
+    prepare(tmp_path, batch_size=1)
     assert ": trained (run " in python(tmp_path, *TRAIN, limit=limit)
 
 
