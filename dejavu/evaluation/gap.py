@@ -9,8 +9,7 @@ import json
 from typing import Any
 
 from dejavu.config import CRMParams, DejaVuParams, MethodParams, Params, RedactionParams
-from dejavu.data.opening import open_split
-from dejavu.evaluation.oracle import ground_truth, held_out, train_alone, zeros
+from dejavu.evaluation.oracle import ground_truth, held_out, open_pool_and_val, train_alone, zeros
 from dejavu.runtime.files import write_text
 from dejavu.study.layout import Layout
 from dejavu.study.run import Run
@@ -31,11 +30,7 @@ def measure_gaps(layout: Layout, task_name: str) -> list[dict[str, Any]]:
     """
     params = layout.params
     prepare_torch(params.train)
-    pool, val = (
-        open_split(layout.data, params.data, split, [task_name]) for split in ("train", "val")
-    )
-    pool.verify()
-    val.verify()
+    pool, val = open_pool_and_val(layout, task_name)
     rows: list[dict[str, Any]] = []
     for method, redaction, crm in _entries(params):
         run = _short_run(params, task_name, redaction, crm)

@@ -6,10 +6,12 @@ import torch
 from torch import Tensor
 
 from dejavu.config import Params, TrainParams
+from dejavu.data.opening import open_split
 from dejavu.data.sample import Batch
 from dejavu.data.split import Split
 from dejavu.method.loss import RegenerationLoss
 from dejavu.runtime.seeding import generator
+from dejavu.study.layout import Layout
 from dejavu.study.run import Run
 from dejavu.tasks.base import Task
 from dejavu.training.batches import Batches
@@ -29,6 +31,20 @@ def zeros(task: Task) -> Condition:
 def ground_truth(task: Task) -> Condition:
     """Tell the regeneration the truth."""
     return lambda batch: task.encode(task.target(batch))
+
+
+def open_pool_and_val(layout: Layout, task: str) -> tuple[Split, Split]:
+    """Open what the regeneration is trained on and what it is read on, and verify both.
+
+    Raises:
+        DataError: the data is missing or damaged, or another study prepared it.
+    """
+    pool, val = (
+        open_split(layout.data, layout.params.data, split, [task]) for split in ("train", "val")
+    )
+    pool.verify()
+    val.verify()
+    return pool, val
 
 
 def train_alone(run: Run, task: Task, condition: Condition, pool: Split) -> RegenerationLoss:

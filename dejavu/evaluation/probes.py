@@ -16,11 +16,17 @@ import torch
 from torch import Tensor
 
 from dejavu.config import Params
-from dejavu.data.opening import open_split
 from dejavu.data.sample import Batch
 from dejavu.data.split import Split
 from dejavu.evaluation.gap import redaction_label
-from dejavu.evaluation.oracle import Condition, ground_truth, held_out, train_alone, zeros
+from dejavu.evaluation.oracle import (
+    Condition,
+    ground_truth,
+    held_out,
+    open_pool_and_val,
+    train_alone,
+    zeros,
+)
 from dejavu.evaluation.score import load_run
 from dejavu.runtime.files import write_text
 from dejavu.study.layout import Layout
@@ -44,11 +50,7 @@ def measure_probes(layout: Layout, task_name: str, store: Path) -> list[dict[str
     """
     params = layout.params
     prepare_torch(params.train)
-    pool, val = (
-        open_split(layout.data, params.data, split, [task_name]) for split in ("train", "val")
-    )
-    pool.verify()
-    val.verify()
+    pool, val = open_pool_and_val(layout, task_name)
     rows = [_probe(run, layout, store, pool, val) for run in layout.probed(task_name)]
     result = {
         "study": params.study,
