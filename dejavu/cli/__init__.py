@@ -23,6 +23,7 @@ from dejavu.cli.options import (
     RootOption,
     SeedOption,
     TaskOption,
+    find_run,
     progress_bar,
 )
 from dejavu.cli.provenance import recorded, why
@@ -106,7 +107,7 @@ def train(
     task: TaskOption,
     method: MethodOption,
     params: ParamsOption = DEFAULT,
-    network: NetworkOption = "fpn",
+    network: NetworkOption = None,
     seed: SeedOption = 0,
     expect: ExpectOption = None,
 ) -> None:
@@ -137,7 +138,7 @@ def evaluate(
     task: TaskOption,
     method: MethodOption,
     params: ParamsOption = DEFAULT,
-    network: NetworkOption = "fpn",
+    network: NetworkOption = None,
     seed: SeedOption = 0,
     expect: ExpectOption = None,
 ) -> None:
@@ -295,7 +296,7 @@ def save_run(
     method: MethodOption,
     output: Annotated[Path, typer.Argument(help="Folder to write to.")],
     params: ParamsOption = DEFAULT,
-    network: NetworkOption = "fpn",
+    network: NetworkOption = None,
     seed: SeedOption = 0,
 ) -> None:
     """Save a run's predictions for the evaluated split, as the data set's own tools read them."""
@@ -314,7 +315,7 @@ def score(
     predictions: Annotated[Path, typer.Argument(help="Folder of saved predictions.")],
     output: Annotated[Path, typer.Argument(help="Metrics file to write.")],
     params: ParamsOption = DEFAULT,
-    network: NetworkOption = "fpn",
+    network: NetworkOption = None,
     seed: SeedOption = 0,
 ) -> None:
     """Score saved predictions by the study's protocol."""
@@ -399,12 +400,10 @@ def _layout(path: Path) -> "Layout":
 
 
 def _run(
-    path: Path, task: str, network: str, method: str, seed: int, expect: str | None
+    path: Path, task: str, network: str | None, method: str, seed: int, expect: str | None
 ) -> tuple["Layout", "Run"]:
-    from dejavu.study.run import Run
-
     layout = _layout(path)
-    run = Run(layout.params, task, network, method, seed)
+    run = find_run(layout.params, task, network, method, seed)
     if expect not in (None, run.hash):
         raise ParamsError(
             f"{path}: the run was planned as {expect} but is {run.hash} now: params or code "

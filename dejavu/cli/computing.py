@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from typer.core import TyperCommand
 
+from dejavu.cli.options import find_run
 from dejavu.runtime.devices import leased_devices
 from dejavu.runtime.errors import (
     OUT_OF_MEMORY,
@@ -17,10 +18,12 @@ from dejavu.runtime.errors import (
 from dejavu.runtime.launch import end_with_the_launcher, is_launched, launch, lost_another
 
 if TYPE_CHECKING:
-    from dejavu.config import TrainParams
+    from dejavu.config import Params, TrainParams
 
 _BATCHES = {"evaluate": ["evaluation"], "cost": ["train"], "train": ["train"]}
 """Sections of the params whose batches a verb computes on; the other verbs have both."""
+_RUN = ("task", "network", "method", "seed")
+"""Options that name a run."""
 _GRACE = 10.0
 """Seconds in which torchrun notices the process that failed first, and stops the others."""
 
@@ -45,7 +48,7 @@ class Computing(TyperCommand):
         params = load_params(file)
         with leased_devices(*self.lease(params.train)):
             try:
-                return self.compute(ctx, params.train)
+                return self.compute(ctx, params)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
@@ -60,7 +63,7 @@ class Computing(TyperCommand):
         """Return how many devices to hold, and how many jobs may share each."""
         return 1, train.jobs_per_device if self.shares else 1
 
-    def compute(self, ctx: Any, train: "TrainParams") -> Any:
+    def compute(self, ctx: Any, params: "Params") -> Any:
         """Run the verb on the devices that are held."""
         return super().invoke(ctx)
 
@@ -87,11 +90,13 @@ class Training(Computing):
         """Return as many devices as processes, and how many jobs may share each."""
         return train.processes, train.jobs_per_device
 
-    def compute(self, ctx: Any, train: "TrainParams") -> Any:
+    def compute(self, ctx: Any, params: "Params") -> Any:
         """Train in this process, or in several that it launches."""
-        if train.processes > 1:
-            sys.exit(launch(train.processes, sys.argv[1:]))
-        return super().compute(ctx, train)
+        processes = params.train.processes
+        if processes > 1:
+            find_run(params, *(ctx.params[name] for name in _RUN))  # or each process would complain
+            sys.exit(launch(processes, sys.argv[1:]))
+        return super().compute(ctx, params)
 
     def _train_with_others(self, ctx: Any) -> Any:
         """Train on the device that the launcher leased, or that torchrun by hand gave."""

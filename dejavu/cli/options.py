@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dejavu.runtime.errors import ParamsError
+
 if TYPE_CHECKING:
+    from dejavu.config import Params
     from dejavu.runtime.progress import Progress
+    from dejavu.study.run import Run
 
 ParamsOption = Annotated[
     Path, typer.Option("--params", help="The study: a complete params file.", metavar="FILE")
 ]
 TaskOption = Annotated[str, typer.Option(help="A task of the study.")]
-NetworkOption = Annotated[str, typer.Option(help="A network of the study, by its label.")]
+NetworkOption = Annotated[
+    str | None, typer.Option(help="A network of the study, by its label; needed if it has several.")
+]
 MethodOption = Annotated[str, typer.Option(help="A method of the study, by its label.")]
 SeedOption = Annotated[int, typer.Option(help="A seed of the study.")]
 ExpectOption = Annotated[
@@ -29,6 +35,22 @@ RootOption = Annotated[
     ),
 ]
 DEFAULT = Path("params/default.yaml")
+
+
+def find_run(params: "Params", task: str, network: str | None, method: str, seed: int) -> "Run":
+    """Find the run that the options name; a study's only network need not be named.
+
+    Raises:
+        ParamsError: the study has no such run, or several networks and none is named.
+    """
+    from dejavu.study.run import Run
+
+    if network is None:
+        network, *others = params.networks
+        if others:
+            listed = ", ".join(params.networks)
+            raise ParamsError(f"--network: is needed, for the study has several: {listed}")
+    return Run(params, task, network, method, seed)
 
 
 @contextmanager

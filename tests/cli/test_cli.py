@@ -44,6 +44,10 @@ def test_help_needs_no_heavy_import(tmp_path: Path) -> None:
     [
         (["params", "--params", "gone.yaml"], "dejavu: gone.yaml: no such params file"),
         (["train", "--task", "depht", "--method", "baseline"], "dejavu: tasks: the study has no"),
+        (
+            ["train", "--task", "depth", "--method", "baseline", "--seed", "7"],
+            "dejavu: seeds: the study has no 7; it has: 0, 1",
+        ),
         (["gap", "--task", "depht"], "dejavu: tasks: the study has no 'depht'"),
         (["evaluate", "--task", "depth", "--method", "baseline"], "no such checkpoint"),
         (
@@ -60,6 +64,25 @@ def test_a_users_mistake_is_one_message(folder: Path, arguments: list[str], expe
     said = dejavu(*arguments, cwd=folder, expect=1)
     assert expected in said
     assert "Traceback" not in said
+
+
+def test_of_several_networks_one_must_be_named(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    copytree(data.parent, "data")
+    networks = {
+        label: {"architecture": "feature_pyramid", "width": width}
+        for label, width in (("narrow", 4), ("wide", 8))
+    }
+    write_text(Path("params/default.yaml"), render_params(tiny_params(networks=networks)))
+    asked = ("train", "--task", "depth", "--method", "baseline")
+    said = dejavu_here(*asked, capsys=capsys, expect=1)
+    assert said == "dejavu: --network: is needed, for the study has several: narrow, wide\n"
+    said = dejavu_here(*asked, "--network", "wide", capsys=capsys)
+    assert said.startswith(
+        "results/tiny/checkpoints/depth/wide/baseline/seed0.safetensors: trained"
+    )
 
 
 def test_data_that_was_not_prepared_names_the_command(params: Params, tmp_path: Path) -> None:

@@ -178,6 +178,15 @@ def test_training_without_memory_names_its_batch_size_alone(
     assert "train.augmentation.crop" in said
 
 
+def test_a_mistake_is_told_once_and_not_by_each_process(
+    study: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    study.write_text(render_params(tiny_params(train=TINY["train"] | {"processes": 2})))
+    monkeypatch.setattr("dejavu.cli.computing.launch", Mock(side_effect=SeenError))
+    said = dejavu_here("train", *RUN[:2], "--method", "basline", capsys=capsys, expect=1)
+    assert "methods: the study has no 'basline'" in said
+
+
 def test_data_parallel_training_leases_for_its_processes_once(
     study: Path, monkeypatch: Any
 ) -> None:
