@@ -41,6 +41,7 @@ test: install lint types ## lint, types and all fast tests
 lint: install ## what pre-commit checks
 	ruff check .
 	ruff format --check .
+	lint-imports --no-logo
 	snakefmt --check --line-length 100 Snakefile workflow
 	snakemake --lint
 	check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
