@@ -7,16 +7,9 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from dejavu.reporting.readable import (
-    protocol_lines,
-    readable_all_metrics,
-    readable_cost,
-    readable_gap,
-    readable_main,
-    readable_probes,
-)
-from dejavu.reporting.sources import Measured, Runs
-from dejavu.reporting.tables import Design, all_metrics_table, main_table
+from dejavu.reporting.formats import Table
+from dejavu.reporting.numbers import Numbers, tables_of
+from dejavu.reporting.readable import protocol_lines
 from dejavu.reporting.wording import (
     Verdict,
     cost_sentences,
@@ -27,9 +20,7 @@ from dejavu.reporting.wording import (
 )
 from dejavu.runtime.errors import DejaVuError
 from dejavu.runtime.files import write_text
-
-FIGURES = ("paired_differences", "training_curves", "gap")
-"""Figures that every report shows, by the name of their file."""
+from dejavu.study.exhibits import FIGURES, TABLES
 
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
@@ -46,26 +37,26 @@ class Content:
     """Everything that a report shows.
 
     Attributes:
-        design: what the study compares.
-        runs: its scored runs.
-        gap: its oracle gaps.
-        probes: its probes.
-        cost: its costs.
-        figures: PNG file of each of ``FIGURES``.
-        sheets: PNG file of the qualitative sheet of each task, in order.
+        numbers: the study's numbers.
+        figures: PNG files of each of ``FIGURES`` by its name; of one figure by task, in order, or
+            by the empty name.
         params: the study's params file as text.
         commands: what to type to make the study again, a line each.
     """
 
-    design: Design
-    runs: Runs
-    gap: Measured
-    probes: Measured
-    cost: Measured
-    figures: Mapping[str, Path]
-    sheets: Mapping[str, Path]
+    numbers: Numbers
+    figures: Mapping[str, Mapping[str, Path]]
     params: str
     commands: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure in the page: its task, if it is of one, its caption, and its PNG as a data URL."""
+
+    task: str
+    caption: str
+    source: str
 
 
 def write_report(content: Content, path: Path) -> None:
@@ -78,10 +69,9 @@ def write_report(content: Content, path: Path) -> None:
     Raises:
         DejaVuError: runs cannot be compared (see `main_table`), or a figure is missing.
     """
-    design, runs = content.design, content.runs
-    main = main_table(runs, design)
+    numbers = content.numbers
+    design, runs, main = numbers.design, numbers.runs, numbers.main
     found = verdicts(main, design)
-    every = readable_all_metrics(all_metrics_table(runs, design), runs, design)
     text = _ENVIRONMENT.get_template("report.html.j2").render(
         study=runs.study,
         dataset=str(runs.frame["dataset"].iloc[0]),
@@ -89,21 +79,35 @@ def write_report(content: Content, path: Path) -> None:
         headline=headline(found, design, int(main["n"].min())),
         accuracy=_of(found, {t: p.primary for t, p in runs.protocols.items()}),
         boundary=_of(found, {t: p.boundary for t, p in runs.protocols.items()}),
-        gap_sentences=gap_sentences(content.gap, design),
-        probe_sentences=probe_sentences(content.probes, design),
-        cost_sentences=cost_sentences(content.cost, design),
-        main=readable_main(main, runs, design),
-        gap=readable_gap(content.gap, design),
-        probes=readable_probes(content.probes, design),
-        cost=readable_cost(content.cost, design),
-        all_metrics=every,
+        gap_sentences=gap_sentences(numbers.gaps, design),
+        probe_sentences=probe_sentences(numbers.probes, design),
+        cost_sentences=cost_sentences(numbers.costs, design),
+        tables=_tables(numbers),
+        pictures=_pictures(content),
         protocol=protocol_lines(runs, design),
-        figures={name: _data_url(content.figures[name]) for name in FIGURES},
-        sheets={task: _data_url(file) for task, file in content.sheets.items()},
         params=content.params,
         commands=content.commands,
     )
     write_text(path, text)
+
+
+def _tables(numbers: Numbers) -> dict[str, list[Table]]:
+    """List the tables of each section."""
+    made, by_section = tables_of(numbers), dict[str, list[Table]]()
+    for table in TABLES:
+        by_section.setdefault(table.section, []).append(made[table.name][1])
+    return by_section
+
+
+def _pictures(content: Content) -> dict[str, list[Picture]]:
+    """List the pictures of each section."""
+    by_section = dict[str, list[Picture]]()
+    for figure in FIGURES:
+        for task, path in content.figures[figure.name].items():
+            caption = figure.caption.format(reference=content.numbers.design.reference, task=task)
+            picture = Picture(task, caption, _data_url(path))
+            by_section.setdefault(figure.section, []).append(picture)
+    return by_section
 
 
 def _of(found: Sequence[Verdict], metrics: Mapping[str, str]) -> list[Verdict]:

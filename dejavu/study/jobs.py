@@ -10,6 +10,7 @@ from typing import Any
 
 from dejavu.config import needs_text_pair
 from dejavu.runtime.errors import DejaVuError
+from dejavu.study.exhibits import FIGURES, TABLES, measured
 from dejavu.study.layout import Layout
 from dejavu.study.phases import (
     cost_hash,
@@ -21,9 +22,6 @@ from dejavu.study.phases import (
     text_pair_hash,
 )
 from dejavu.study.run import Run
-
-TABLES = ("main", "all_metrics", "gap", "probes", "cost")
-"""Tables of a study; each is written as CSV, Markdown and LaTeX."""
 
 
 @dataclass(frozen=True)
@@ -111,24 +109,23 @@ def measure_cost(layout: Layout, task: str) -> Job:
 def write_tables(layout: Layout) -> Job:
     """Writing the tables."""
     metrics, folder = layout.results / "metrics", layout.tables
-    files = [folder / f"{name}.{suffix}" for name in TABLES for suffix in ("csv", "md", "tex")]
+    files = [path for table in TABLES for path in table.files(layout)]
     summaries = [metrics / name for name in ("runs.csv", "curves.csv", "summary.json")]
     outputs = [*files, folder / "findings.md", *summaries]
-    return _reporting(layout, "tables", _measured(layout), outputs)
+    return _reporting(layout, "tables", measured(layout), outputs)
 
 
 def draw_figures(layout: Layout) -> Job:
     """Drawing the figures."""
-    first = layout.params.seeds[0]
-    shown = [layout.checkpoint(run) for run in layout.runs() if run.seed == first]
-    inputs = [*_measured(layout), *shown, layout.manifest]
+    needed = [path for figure in FIGURES for path in figure.needs(layout)]
+    inputs = [*dict.fromkeys([*measured(layout), *needed])]
     return _reporting(layout, "figures", inputs, _figures(layout))
 
 
 def write_report(layout: Layout) -> Job:
     """Writing the report."""
-    inputs = [*_measured(layout), *_figures(layout)]
-    return _reporting(layout, "report", inputs, [layout.results / "report.html"])
+    inputs = [*measured(layout), *_figures(layout)]
+    return _reporting(layout, "report", inputs, [layout.report])
 
 
 JOBS: dict[str, Callable[..., Job]] = {
@@ -206,17 +203,8 @@ def _study(layout: Layout) -> dict[str, Any]:
     return layout.params.model_dump(mode="json")
 
 
-def _measured(layout: Layout) -> list[Path]:
-    """Every number that the tables are made of."""
-    runs, tasks = [*layout.runs()], layout.params.tasks
-    by_run = [*map(layout.metrics, runs), *map(layout.log, runs)]
-    by_task = [measure(t) for measure in (layout.gap, layout.probes, layout.cost) for t in tasks]
-    return by_run + by_task
-
-
 def _figures(layout: Layout) -> list[Path]:
-    sheets = [f"qualitative_{task}" for task in layout.params.tasks]
-    return [*map(layout.figure, ["paired_differences", "training_curves", "gap", *sheets])]
+    return [path for figure in FIGURES for path in figure.files(layout)]
 
 
 def _reporting(layout: Layout, verb: str, inputs: list[Path], outputs: list[Path]) -> Job:

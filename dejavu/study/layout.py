@@ -84,9 +84,15 @@ class Layout:
         """Folder of the tables."""
         return self.results / "tables"
 
-    def figure(self, name: str) -> Path:
-        """A figure by its name."""
-        return self.results / "figures" / f"{name}.png"
+    @property
+    def figures(self) -> Path:
+        """Folder of the figures."""
+        return self.results / "figures"
+
+    @property
+    def report(self) -> Path:
+        """The report for people."""
+        return self.results / "report.html"
 
     def record(self, verb: str, of: Run | str | None = None) -> Path:
         """How a verb's results were made: of a run, of a task or split by name, or of the study."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dejavu.config import Params
-from dejavu.runtime.code_hash import PACKAGE
+from dejavu.runtime.code_hash import PACKAGE, digest
 from dejavu.study.adoption.adopted import read_adopted
 from dejavu.study.code import (
     cost_modules,
@@ -18,6 +18,7 @@ from dejavu.study.code import (
     text_pair_modules,
     training_modules,
 )
+from dejavu.study.exhibits import FIGURES, TABLES
 from dejavu.study.hashing import phase_hash
 from dejavu.study.run import Run, training_fields
 
@@ -55,6 +56,7 @@ def phase_codes(params: Params, adopted: bool = True) -> Codes:
         stage: {name: phase_code(modules) for name, modules in phases.items()}
         for stage, phases in stages.items()
     }
+    codes["report"]["page"] = digest(_page())
     return {
         stage: {name: known.get(code, code) for name, code in phases.items()}
         for stage, phases in codes.items()
@@ -111,9 +113,15 @@ def cost_hash(params: Params, task: str) -> str:
 def report_hash(params: Params) -> str:
     """Hash of what turns metrics files into tables, figures and the report."""
     labels = [params.study, params.tasks, [*params.networks], [*params.methods], params.seeds]
-    template = (PACKAGE / "reporting" / "report.html.j2").read_text(encoding="utf-8")
-    fields = [labels, params.report.model_dump(), template]
+    fields = [labels, params.report.model_dump(), *_page()]
     return phase_hash(params.study, fields, phase_code(report_modules(params)))
+
+
+def _page() -> list[Any]:
+    """Return what the report is made of beside code and numbers: its template and its exhibits."""
+    template = (PACKAGE / "reporting" / "report.html.j2").read_text(encoding="utf-8")
+    tables = [[table.name, table.section] for table in TABLES]
+    return [template, tables, [[f.name, f.section, f.caption] for f in FIGURES]]
 
 
 def _first_runs(params: Params, task: str) -> list[str]:

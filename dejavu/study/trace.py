@@ -12,14 +12,13 @@ from pydantic import BaseModel
 
 from dejavu.datasets.reading.manifest import MANIFEST, file_sha256, read_manifest
 from dejavu.runtime.errors import DejaVuError
+from dejavu.study.exhibits import TABLES, Table, exhibit_of
 from dejavu.study.jobs import Job, job_of
 from dejavu.study.layout import Layout
 from dejavu.study.record import Execution, Record, read_record
 from dejavu.study.run import Run
 
 State = Literal["as recorded", "changed since it was recorded", "not recorded", "not here"]
-OF_RUNS = ("main", "all_metrics")
-"""Tables whose cells are means over runs."""
 _TOLERANCE = 1e-9
 """Relative; tables are written with ten significant digits."""
 
@@ -127,12 +126,14 @@ def explain(layout: Layout, path: Path, only: dict[str, str] | None = None) -> E
             narrowed like that.
     """
     only, tracer = only or {}, _Tracer(layout)
-    if path.parent == layout.tables and path.stem in OF_RUNS:
+    table = exhibit_of(layout, path)
+    if isinstance(table, Table) and table.of_runs:
         runs = _chosen(layout, only)
         result = tracer.source(path, [layout.metrics(run) for run in runs])
         cells = _cells(layout, path.with_suffix(".csv"), runs, only, tracer.known)
     elif only:
-        raise DejaVuError(f"{path}: only the tables {' and '.join(OF_RUNS)} can be narrowed")
+        of_runs = " and ".join(table.name for table in TABLES if table.of_runs)
+        raise DejaVuError(f"{path}: only the tables {of_runs} can be narrowed")
     else:
         result, cells = tracer.source(path), []
     if result.sha256 is None and result.record is None:
@@ -153,20 +154,13 @@ class _Tracer:
         self.known: dict[Path, Source] = {}
 
     def source(self, path: Path, inputs: Sequence[Path] | None = None) -> Source:
-        """Describe a file, made of ``inputs`` if not of all that its job reads."""
+        """Describe a file, made of ``inputs``, or else of all that it needs."""
         if path not in self.known:
-            job = job_of(self._layout, path)
-            of = _measurements(self._layout, path) or job.inputs if inputs is None else inputs
+            job, exhibit = job_of(self._layout, path), exhibit_of(self._layout, path)
+            needed = exhibit.needs(self._layout) if exhibit else job.inputs
+            of = needed if inputs is None else inputs
             self.known[path] = _describe(path, job, [self.source(one) for one in of])
         return self.known[path]
-
-
-def _measurements(layout: Layout, path: Path) -> list[Path]:
-    """List what a table of measurements is made of; nothing for any other file."""
-    measured = {"gap": layout.gap, "probes": layout.probes, "cost": layout.cost}
-    if path.parent != layout.tables or path.stem not in measured:
-        return []
-    return [measured[path.stem](task) for task in layout.params.tasks]
 
 
 def _describe(path: Path, job: Job, sources: list[Source]) -> Source:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from dejavu.reporting.numbers import Numbers
 from dejavu.reporting.tables import Design
 from tests.support.measured import VALUES, Write, metrics_of
 
@@ -151,3 +152,15 @@ def cost_paths(tmp_path: Path) -> list[Path]:
         paths[-1].parent.mkdir(exist_ok=True)
         paths[-1].write_text(json.dumps(tree))
     return paths
+
+
+@pytest.fixture
+def numbers(
+    design: Design,
+    run_paths: list[Path],
+    log_paths: list[Path],
+    gap_paths: list[Path],
+    probe_paths: list[Path],
+    cost_paths: list[Path],
+) -> Numbers:
+    return Numbers(design, run_paths, log_paths, gap_paths, probe_paths, cost_paths)

@@ -5,11 +5,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from markupsafe import escape
 
-from dejavu.reporting.report import FIGURES, Content, write_report
-from dejavu.reporting.sources import collect_costs, collect_gaps, collect_probes, collect_runs
-from dejavu.reporting.tables import Design
+from dejavu.reporting.numbers import Numbers, tables_of
+from dejavu.reporting.report import Content, write_report
 from dejavu.runtime.errors import DejaVuError
+from dejavu.study.exhibits import FIGURES, TABLES
 
 VOID = {"meta", "img", "br"}
 
@@ -32,26 +33,20 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def content(
-    run_paths: list[Path],
-    gap_paths: list[Path],
-    probe_paths: list[Path],
-    cost_paths: list[Path],
-    design: Design,
-    tmp_path: Path,
-) -> Content:
-    figures = {name: tmp_path / f"{name}.png" for name in FIGURES}
-    sheets = {task: tmp_path / f"qualitative_{task}.png" for task in design.tasks}
-    for name, file in (figures | sheets).items():
-        file.write_bytes(b"\x89PNG " + name.encode())
+def content(numbers: Numbers, tmp_path: Path) -> Content:
+    tasks = numbers.design.tasks
+    figures = {
+        figure.name: {
+            task: tmp_path / f"{figure.name}{task}.png"
+            for task in (tasks if figure.per_task else [""])
+        }
+        for figure in FIGURES
+    }
+    for file in (file for by_task in figures.values() for file in by_task.values()):
+        file.write_bytes(b"\x89PNG " + file.stem.encode())
     return Content(
-        design,
-        collect_runs(run_paths),
-        collect_gaps(gap_paths),
-        collect_probes(probe_paths),
-        collect_costs(cost_paths),
+        numbers,
         figures,
-        sheets,
         params="study: tiny  # <script>alert('&')</script>\n",
         commands=["make install", "snakemake --cores all"],
     )
@@ -82,8 +77,31 @@ def test_holds_every_picture_once(content: Content, tmp_path: Path) -> None:
     _, page = _written(content, tmp_path / "report.html")
     sources = [attributes["src"] or "" for tag, attributes in page.tags if tag == "img"]
     shown = [base64.b64decode(s.split(",", 1)[1]).removeprefix(b"\x89PNG ") for s in sources]
-    assert sorted(shown) == sorted(n.encode() for n in (*FIGURES, "segmentation", "depth"))
+    files = [file for by_task in content.figures.values() for file in by_task.values()]
+    assert sorted(shown) == sorted(file.stem.encode() for file in files)
     assert all(attributes.get("alt") for tag, attributes in page.tags if tag == "img")
+
+
+def test_holds_every_table_once_in_its_section(content: Content, tmp_path: Path) -> None:
+    text, _ = _written(content, tmp_path / "report.html")
+    tables = tables_of(content.numbers)
+    assert list(tables) == [table.name for table in TABLES]
+    for table in TABLES:
+        readable = tables[table.name][1]
+        assert readable.name == table.name
+        assert text.count(f"<figcaption>{escape(readable.caption)}</figcaption>") == 1
+        section = text[text.index(f'<h2 id="{table.section}">') :].partition("<h2")[2]
+        assert escape(readable.caption) in section.partition("<h2")[0]
+
+
+def test_pictures_name_their_reference_and_task(content: Content, tmp_path: Path) -> None:
+    text, _ = _written(content, tmp_path / "report.html")
+    assert "<figcaption>Differences to baseline, paired by seed" in text
+    scenes = text[text.index('<h2 id="scenes">') : text.index('<h2 id="training">')]
+    for task in content.numbers.design.tasks:
+        assert scenes.count(f"<h3>{task}</h3>\n<figure>") == 1
+        assert scenes.count(f"<figcaption>Scenes with their predictions and errors, {task}.") == 1
+    assert text.count("<h3></h3>") == 0
 
 
 def test_links_lead_to_sections(content: Content, tmp_path: Path) -> None:
@@ -124,7 +142,7 @@ def test_probes_follow_the_gap(content: Content, tmp_path: Path) -> None:
 def test_a_study_without_probes_says_so_once(
     content: Content, no_probe_paths: list[Path], tmp_path: Path
 ) -> None:
-    empty = replace(content, probes=collect_probes(no_probe_paths))
+    empty = replace(content, numbers=replace(content.numbers, probe_files=no_probe_paths))
     text, _ = _written(empty, tmp_path / "report.html")
     section = text[text.index('<h2 id="probes">') : text.index('<h2 id="scenes">')]
     assert section.count("No method of the study regenerates from a live prediction.") == 1
@@ -133,12 +151,12 @@ def test_a_study_without_probes_says_so_once(
 
 def test_is_deterministic(content: Content, tmp_path: Path, run_paths: list[Path]) -> None:
     first, _ = _written(content, tmp_path / "a.html")
-    reordered = replace(content, runs=collect_runs(run_paths[::-1]))
+    reordered = replace(content, numbers=replace(content.numbers, metrics_files=run_paths[::-1]))
     assert _written(reordered, tmp_path / "b.html")[0] == first
 
 
 def test_names_a_missing_figure(content: Content, tmp_path: Path) -> None:
-    content.figures["gap"].unlink()
+    content.figures["gap"][""].unlink()
     with pytest.raises(DejaVuError, match=r"gap\.png: cannot be read.*draw the figures first"):
         write_report(content, tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +8,15 @@ import pytest
 
 from dejavu.config import Params, parse_params
 from dejavu.runtime.errors import ParamsError
+from dejavu.study.exhibits import FIGURES
 from dejavu.study.phases import (
     cost_hash,
     data_hash,
     evaluation_hash,
     gap_hash,
+    phase_codes,
     probes_hash,
+    report_hash,
     text_pair_hash,
 )
 from dejavu.study.run import Run
@@ -154,3 +158,15 @@ def test_planning_needs_no_torch() -> None:
     code = "import sys, dejavu.study.run, dejavu.cli; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_caption_makes_the_report_alone_stale(
+    params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed, codes = report_hash(params), phase_codes(params)
+    captioned = [replace(figure, caption="Other words.") for figure in FIGURES]
+    monkeypatch.setattr("dejavu.study.phases.FIGURES", captioned)
+    assert report_hash(params) != hashed
+    assert {stage for stage, code in phase_codes(params).items() if code != codes[stage]} == {
+        "report"
+    }

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dejavu.runtime.errors import DejaVuError, ParamsError
+from dejavu.study.exhibits import FIGURES
 from dejavu.study.jobs import JOBS
 from dejavu.study.layout import Layout
 from dejavu.study.record import file_sha256, recorded
@@ -59,7 +60,8 @@ def test_every_result_of_a_finished_study_agrees(layout: Layout) -> None:
         assert found.disagreements == []
         assert found.result.recorded_in == str(job.record)
     everything = below(explain(layout, layout.results / "report.html").result)
-    assert {str(layout.figure("gap")), str(layout.log(first_run(layout)))} <= set(everything)
+    gap = layout.figures / "gap.png"
+    assert {str(gap), str(layout.log(first_run(layout)))} <= set(everything)
 
 
 @given(
@@ -195,6 +197,23 @@ def test_a_table_of_measurements_is_made_of_them_alone(layout: Layout, name: str
     found = explain(layout, layout.tables / f"{name}.md").result.sources
     folder = layout.results / "metrics" / name
     assert [s.path for s in found] == [str(folder / f"{t}.json") for t in layout.params.tasks]
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("paired_differences", "metrics/runs/*/*/*/*.json"),
+        ("training_curves", "checkpoints/*/*/*/*.jsonl"),
+        ("gap", "metrics/gap/*.json"),
+        ("qualitative", "checkpoints/*/*/*/seed0.safetensors"),
+    ],
+)
+def test_a_figure_is_made_of_what_it_shows(layout: Layout, name: str, files: str) -> None:
+    (figure,) = (figure for figure in FIGURES if figure.name == name)
+    data = {layout.manifest} if name == "qualitative" else set()
+    for path in figure.files(layout):
+        sources = {Path(source.path) for source in explain(layout, path).result.sources}
+        assert sources == {*layout.results.glob(files)} | data
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,127 @@
+"""The numbers of a study, read when first asked for, and the tables made of them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from dejavu.config import Params
+from dejavu.reporting.formats import Table
+from dejavu.reporting.readable import (
+    readable_all_metrics,
+    readable_cost,
+    readable_gap,
+    readable_main,
+    readable_probes,
+)
+from dejavu.reporting.sources import (
+    Measured,
+    Runs,
+    collect_costs,
+    collect_curves,
+    collect_gaps,
+    collect_probes,
+    collect_runs,
+)
+from dejavu.reporting.tables import Design, all_metrics_table, main_table
+from dejavu.study.exhibits import TABLES
+from dejavu.study.layout import Layout
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The numbers of a study; what cannot be read or compared raises DejaVuError when asked for.
+
+    Attributes:
+        design: what the study compares.
+        metrics_files: one per run, as all others in any order.
+        logs: training logs, one per run.
+        gap_files: one per task.
+        probe_files: one per task.
+        cost_files: one per task.
+    """
+
+    design: Design
+    metrics_files: Sequence[Path]
+    logs: Sequence[Path]
+    gap_files: Sequence[Path]
+    probe_files: Sequence[Path]
+    cost_files: Sequence[Path]
+
+    @cached_property
+    def runs(self) -> Runs:
+        """The scored runs."""
+        return collect_runs(self.metrics_files)
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """The losses of every run by training step."""
+        return collect_curves(self.logs)
+
+    @cached_property
+    def gaps(self) -> Measured:
+        """The oracle gaps."""
+        return collect_gaps(self.gap_files)
+
+    @cached_property
+    def probes(self) -> Measured:
+        """The probes."""
+        return collect_probes(self.probe_files)
+
+    @cached_property
+    def costs(self) -> Measured:
+        """The costs."""
+        return collect_costs(self.cost_files)
+
+    @cached_property
+    def main(self) -> pd.DataFrame:
+        """The primary and the boundary metrics, compared."""
+        return main_table(self.runs, self.design)
+
+    @cached_property
+    def all_metrics(self) -> pd.DataFrame:
+        """Every metric, compared."""
+        return all_metrics_table(self.runs, self.design)
+
+
+def design(params: Params) -> Design:
+    """What a study compares, in the order of its params."""
+    return Design(
+        tasks=params.tasks,
+        networks=[*params.networks],
+        methods=[*params.methods],
+        reference=params.report.reference,
+        confidence=params.report.confidence,
+    )
+
+
+def numbers_of(layout: Layout) -> Numbers:
+    """Name the files of a study's numbers, as its params list them."""
+    runs, tasks = [*layout.runs()], layout.params.tasks
+    return Numbers(
+        design(layout.params),
+        metrics_files=[*map(layout.metrics, runs)],
+        logs=[*map(layout.log, runs)],
+        gap_files=[*map(layout.gap, tasks)],
+        probe_files=[*map(layout.probes, tasks)],
+        cost_files=[*map(layout.cost, tasks)],
+    )
+
+
+def tables_of(numbers: Numbers) -> dict[str, tuple[pd.DataFrame, Table]]:
+    """Make every table of ``TABLES``, for programs and for people, by its name."""
+    return {table.name: _MAKE[table.name](numbers) for table in TABLES}
+
+
+_MAKE: Mapping[str, Callable[[Numbers], tuple[pd.DataFrame, Table]]] = {
+    "main": lambda n: (n.main, readable_main(n.main, n.runs, n.design)),
+    "all_metrics": lambda n: (
+        n.all_metrics,
+        readable_all_metrics(n.all_metrics, n.runs, n.design),
+    ),
+    "gap": lambda n: (n.gaps.frame, readable_gap(n.gaps, n.design)),
+    "probes": lambda n: (n.probes.frame, readable_probes(n.probes, n.design)),
+    "cost": lambda n: (n.costs.frame, readable_cost(n.costs, n.design)),
+}

@@ -1,0 +1,142 @@
+"""The tables and figures of a study: one list of each, for the jobs, the rules and the report."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dejavu.study.layout import Layout
+
+Needs = Callable[[Layout], list[Path]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, written as CSV, Markdown and LaTeX.
+
+    Attributes:
+        name: of its files, without their suffix.
+        section: the report's section that shows it, by its HTML id.
+        needs: lists the files that it is made of.
+        of_runs: whether its rows are means over runs.
+    """
+
+    name: str
+    section: str
+    needs: Needs
+    of_runs: bool = False
+
+    def files(self, layout: Layout) -> list[Path]:
+        """List its files, the CSV first."""
+        return [layout.tables / f"{self.name}.{suffix}" for suffix in ("csv", "md", "tex")]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure, or one of a kind per task.
+
+    Attributes:
+        name: of its file, without the suffix; a task's figure adds the task.
+        section: the report's section that shows it, by its HTML id.
+        needs: lists the files that it is made of.
+        caption: of the report, with ``{reference}`` and ``{task}``.
+        per_task: whether each task has its own.
+    """
+
+    name: str
+    section: str
+    needs: Needs
+    caption: str
+    per_task: bool = False
+
+    def by_task(self, layout: Layout) -> dict[str, Path]:
+        """Map each task to its figure's file; the empty name to a figure of the whole study."""
+        if not self.per_task:
+            return {"": layout.figures / f"{self.name}.png"}
+        return {task: layout.figures / f"{self.name}_{task}.png" for task in layout.params.tasks}
+
+    def files(self, layout: Layout) -> list[Path]:
+        """List its files."""
+        return [*self.by_task(layout).values()]
+
+
+def _metrics(layout: Layout) -> list[Path]:
+    return [*map(layout.metrics, layout.runs())]
+
+
+def _logs(layout: Layout) -> list[Path]:
+    return [*map(layout.log, layout.runs())]
+
+
+def _gaps(layout: Layout) -> list[Path]:
+    return [*map(layout.gap, layout.params.tasks)]
+
+
+def _probes(layout: Layout) -> list[Path]:
+    return [*map(layout.probes, layout.params.tasks)]
+
+
+def _costs(layout: Layout) -> list[Path]:
+    return [*map(layout.cost, layout.params.tasks)]
+
+
+def _shown(layout: Layout) -> list[Path]:
+    """Checkpoints of the first seed, and the data whose scenes they are shown on."""
+    runs = [run for run in layout.runs() if run.seed == layout.params.seeds[0]]
+    return [*map(layout.checkpoint, runs), layout.manifest]
+
+
+TABLES = (
+    Table("main", "table", _metrics, of_runs=True),
+    Table("all_metrics", "all", _metrics, of_runs=True),
+    Table("gap", "gap", _gaps),
+    Table("probes", "probes", _probes),
+    Table("cost", "cost", _costs),
+)
+"""Made in `dejavu.reporting.numbers`, by name."""
+
+FIGURES = (
+    Figure(
+        "paired_differences",
+        "table",
+        _metrics,
+        "Differences to {reference}, paired by seed: one dot per seed, the mean, and its interval. "
+        "The shaded side is the better one.",
+    ),
+    Figure(
+        "training_curves",
+        "training",
+        _logs,
+        "Task loss and regeneration loss by training step: seeds thin, their mean thick.",
+    ),
+    Figure(
+        "gap",
+        "gap",
+        _gaps,
+        "Oracle gap of each redaction; those that a method uses have the method's colour.",
+    ),
+    Figure(
+        "qualitative",
+        "scenes",
+        _shown,
+        "Scenes with their predictions and errors, {task}.",
+        per_task=True,
+    ),
+)
+"""Drawn in `dejavu.reporting.study`, by name."""
+
+
+def exhibit_of(layout: Layout, path: Path) -> Table | Figure | None:
+    """Find the table or figure that a file is of.
+
+    Args:
+        layout: the study.
+        path: relative to the repository, as the layout names it.
+    """
+    exhibits: tuple[Table | Figure, ...] = (*TABLES, *FIGURES)
+    return next((one for one in exhibits if path in one.files(layout)), None)
+
+
+def measured(layout: Layout) -> list[Path]:
+    """List every file of numbers that tables, figures and the report are made of."""
+    needed = [path for table in TABLES for path in table.needs(layout)]
+    return [*dict.fromkeys([*needed, *_logs(layout)])]
