@@ -23,7 +23,9 @@ _UNLIMITED = 100_000
 """Characters of a line."""
 
 
-def recorded(verb: str, layout: "Layout", *of: "Run | str") -> AbstractContextManager["Recording"]:
+def recorded(
+    verb: str, layout: "Layout", of: "Run | str | None" = None
+) -> AbstractContextManager["Recording"]:
     """Record how a verb's results are made, while they are: of a run, a task or a split, or all.
 
     Raises:
@@ -33,10 +35,11 @@ def recorded(verb: str, layout: "Layout", *of: "Run | str") -> AbstractContextMa
     from dejavu.study import record as provenance
     from dejavu.study.jobs import JOBS
 
-    job = JOBS[verb](layout, *of)
+    job = JOBS[verb].job(layout, of)
     if layout.text_pair in job.inputs:
         provenance.require_current(
-            JOBS["text_pair"](layout), "python -m dejavu text-pair, with the same --params"
+            JOBS["text_pair"].job(layout, None),
+            "python -m dejavu text-pair, with the same --params",
         )
     return provenance.recorded(job)
 

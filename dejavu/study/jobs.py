@@ -1,17 +1,18 @@
-"""The jobs of a study: what each verb makes, of what, and where that is recorded.
+"""The table of jobs: what each verb makes, of what, and what decides the result.
 
-They are those of the workflow's rules. Nothing here imports torch.
+The workflow's rules, the records and `dejavu.study.trace` read it. Nothing here imports torch.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from dejavu.config import needs_text_pair
-from dejavu.runtime.errors import DejaVuError
+from dejavu.config import Params, needs_text_pair
+from dejavu.runtime.errors import DejaVuError, ParamsError
 from dejavu.study.exhibits import FIGURES, TABLES, measured
-from dejavu.study.layout import Layout
+from dejavu.study.layout import SPLITS, AnyRun, Layout
 from dejavu.study.phases import (
     cost_hash,
     data_hash,
@@ -22,6 +23,9 @@ from dejavu.study.phases import (
     text_pair_hash,
 )
 from dejavu.study.run import Run
+
+Of = TypeVar("Of", bound=Run | str | None)
+Files = dict[str, list[Path]]
 
 
 @dataclass(frozen=True)
@@ -47,101 +51,247 @@ class Job:
     outputs: tuple[Path, ...]
 
 
-def prepare_data(layout: Layout) -> Job:
-    """Rendering the rooms, or checking data that is read in place."""
-    p = layout.params
-    fields = {"data": p.data.identity(), "tasks": p.tasks}
-    outputs = [*layout.splits, layout.manifest]
-    return _job(layout, "data", None, fields, {"data": data_hash(p)}, [], outputs)
+@dataclass(frozen=True)
+class Subject(Generic[Of]):
+    """What one job of a verb is of.
+
+    Attributes:
+        wildcard: stands for any of them in the patterns of paths.
+        every: lists all of a study.
+        named: finds the one that wildcards name; raises ParamsError if the study does not have it.
+    """
+
+    wildcard: Any
+    every: Callable[[Layout], Iterable[Of]]
+    named: Callable[[Layout, Mapping[str, str]], Of]
 
 
-def cache_data(layout: Layout, split: str) -> Job:
-    """Decoding a split of data that is read in place."""
-    fields, hashes = {"data": layout.params.data.identity()}, {"data": data_hash(layout.params)}
-    inputs = [layout.split(split), layout.manifest]
-    return _job(layout, "cache", split, fields, hashes, inputs, [layout.cache(split)])
+@dataclass(frozen=True)
+class Kind(Generic[Of]):
+    """A row of the table: the jobs of one verb.
+
+    Attributes:
+        verb: of ``python -m dejavu``; ``data`` for what prepares the data.
+        of: what each of its jobs is of.
+        params: the fields that decide a job's result.
+        hashes: hashes of those fields and of the code that reads them, by name.
+        inputs: files that a job reads; of prepared data the manifest, which holds the checksums.
+        outputs: files that a job writes, by name.
+        splits: splits of the data whose files a job reads beside the manifest.
+        wanted: whether a study has such jobs.
+    """
+
+    verb: str
+    of: Subject[Of]
+    params: Callable[[Params, Of], dict[str, Any]]
+    hashes: Mapping[str, Callable[[Params, Of], str]]
+    inputs: Callable[[Layout, Of], list[Path]]
+    outputs: Callable[[Layout, Of], Files]
+    splits: Callable[[Params], Sequence[str]] = lambda _: ()
+    wanted: Callable[[Params], bool] = lambda _: True
+
+    def every(self, layout: Layout) -> Iterable[Of]:
+        """List what the study's jobs of this verb are of."""
+        return self.of.every(layout) if self.wanted(layout.params) else ()
+
+    def job(self, layout: Layout, of: Of) -> Job:
+        """Describe the job of a run, a task or a split, or of the study (None)."""
+        params = layout.params
+        return Job(
+            params.study,
+            self.verb,
+            layout.record(self.verb, of),
+            self.params(params, of),
+            {name: made(params, of) for name, made in self.hashes.items()},
+            tuple(self.inputs(layout, of)),
+            tuple(_flat(self.outputs(layout, of))),
+        )
+
+    def reads(self, layout: Layout, of: Of) -> list[Path]:
+        """List all files that a job reads, those of the data included."""
+        data = [path for name in self.splits(layout.params) for path in layout.split_files(name)]
+        return [*self.inputs(layout, of), *data]
+
+    def writes(self, layout: Layout, of: Of) -> Files:
+        """List all files that a job writes, by name: its outputs and its record."""
+        return self.outputs(layout, of) | {"record": [layout.record(self.verb, of)]}
+
+    def patterns(self, layout: Layout) -> Files:
+        """List all that its jobs write, with wildcards such as ``{study}`` and ``{task}``."""
+        return self.writes(layout.pattern, self.of.wildcard)
 
 
-def train_text_pair(layout: Layout) -> Job:
-    """Training the image-text pair that stands in for CLIP."""
-    p = layout.params
-    fields = {"data": p.data.identity(), "text_pair": p.text_pair.model_dump(mode="json")}
-    hashes, outputs = {"text_pair": text_pair_hash(p)}, [layout.text_pair, layout.text_pair_metrics]
-    return _job(layout, "text_pair", None, fields, hashes, [layout.manifest], outputs)
+def _run(layout: Layout, found: Mapping[str, str]) -> Run:
+    task, network, method = found["task"], found["network"], found["method"]
+    return Run(layout.params, task, network, method, int(found["seed"]))
 
 
-def train(layout: Layout, run: Run) -> Job:
-    """Training a run."""
-    pair = [layout.text_pair] if needs_text_pair(layout.params.methods[run.method]) else []
-    inputs, outputs = [layout.manifest, *pair], [layout.checkpoint(run), layout.log(run)]
-    return _job(layout, "train", run, run.identity(), {"run": run.hash}, inputs, outputs)
+def _known(field: str, name: str, known: Sequence[str]) -> str:
+    if name not in known:
+        raise ParamsError(f"{field}: the study has no {name!r}; it has: {', '.join(known)}")
+    return name
 
 
-def evaluate(layout: Layout, run: Run) -> Job:
-    """Scoring a run."""
-    fields = {"evaluation": layout.params.evaluation.model_dump(mode="json")}
-    hashes = {"run": run.hash, "evaluation": evaluation_hash(layout.params, run.task)}
-    inputs = [layout.checkpoint(run), layout.manifest]
-    return _job(layout, "evaluate", run, fields, hashes, inputs, [layout.metrics(run)])
+STUDY: Subject[None] = Subject(None, lambda _: [None], lambda *_: None)
+SPLIT: Subject[str] = Subject(
+    "{split}",
+    lambda layout: layout.cached,
+    lambda _, found: _known("splits", found["split"], SPLITS),
+)
+TASK: Subject[str] = Subject(
+    "{task}",
+    lambda layout: layout.params.tasks,
+    lambda layout, found: _known("tasks", found["task"], layout.params.tasks),
+)
+RUN: Subject[Run] = Subject(AnyRun(), Layout.runs, _run)
 
 
-def measure_gap(layout: Layout, task: str) -> Job:
-    """Measuring a task's oracle gaps."""
-    hashes, output = {"gap": gap_hash(layout.params, task)}, layout.gap(task)
-    return _job(layout, "gap", task, _study(layout), hashes, [layout.manifest], [output])
+def _identity(params: Params) -> dict[str, Any]:
+    return {"data": params.data.identity()}
 
 
-def measure_probes(layout: Layout, task: str) -> Job:
-    """Probing a task's methods."""
-    hashes, output = {"probes": probes_hash(layout.params, task)}, layout.probes(task)
-    inputs = [*map(layout.checkpoint, layout.probed(task)), layout.manifest]
-    return _job(layout, "probes", task, _study(layout), hashes, inputs, [output])
+def _whole(params: Params, _: str | None) -> dict[str, Any]:
+    return params.model_dump(mode="json")
 
 
-def measure_cost(layout: Layout, task: str) -> Job:
-    """Measuring what a task's methods cost."""
-    hashes, output = {"cost": cost_hash(layout.params, task)}, layout.cost(task)
-    pair = [layout.text_pair] if layout.params.uses_text_pair else []
-    inputs = [*pair, layout.manifest]
-    return _job(layout, "cost", task, _study(layout), hashes, inputs, [output])
+def _pair(layout: Layout, needed: bool) -> list[Path]:
+    return [layout.text_pair] if needed else []
 
 
-def write_tables(layout: Layout) -> Job:
-    """Writing the tables."""
-    metrics, folder = layout.results / "metrics", layout.tables
-    files = [path for table in TABLES for path in table.files(layout)]
-    summaries = [metrics / name for name in ("runs.csv", "curves.csv", "summary.json")]
-    outputs = [*files, folder / "findings.md", *summaries]
-    return _reporting(layout, "tables", measured(layout), outputs)
+_REPORT: dict[str, Callable[[Params, None], str]] = {"report": lambda p, _: report_hash(p)}
+
+_KINDS: tuple[Kind[Any], ...] = (
+    # Renders the rooms, or checks data that is read in place.
+    Kind[None](
+        "data",
+        STUDY,
+        params=lambda p, _: _identity(p) | {"tasks": p.tasks},
+        hashes={"data": lambda p, _: data_hash(p)},
+        inputs=lambda *_: [],
+        outputs=lambda layout, _: {"splits": layout.splits, "manifest": [layout.manifest]},
+    ),
+    # Decodes a split of data that is read in place.
+    Kind[str](
+        "cache",
+        SPLIT,
+        params=lambda p, _: _identity(p),
+        hashes={"data": lambda p, _: data_hash(p)},
+        inputs=lambda layout, split: [layout.split(split), layout.manifest],
+        outputs=lambda layout, split: {"cache": [layout.cache(split)]},
+    ),
+    # Trains the image-text pair that stands in for CLIP.
+    Kind[None](
+        "text_pair",
+        STUDY,
+        params=lambda p, _: _identity(p) | {"text_pair": p.text_pair.model_dump(mode="json")},
+        hashes={"text_pair": lambda p, _: text_pair_hash(p)},
+        inputs=lambda layout, _: [layout.manifest],
+        outputs=lambda layout, _: {
+            "checkpoint": [layout.text_pair],
+            "metrics": [layout.text_pair_metrics],
+        },
+        splits=lambda _: ("train", "val"),
+        wanted=lambda p: p.uses_text_pair,
+    ),
+    Kind[Run](
+        "train",
+        RUN,
+        params=lambda _, run: run.identity(),
+        hashes={"run": lambda _, run: run.hash},
+        inputs=lambda layout, run: [
+            layout.manifest,
+            *_pair(layout, needs_text_pair(layout.params.methods[run.method])),
+        ],
+        outputs=lambda layout, run: {
+            "checkpoint": [layout.checkpoint(run)],
+            "log": [layout.log(run)],
+        },
+        splits=lambda _: ("train",),
+    ),
+    # Scores a run.
+    Kind[Run](
+        "evaluate",
+        RUN,
+        params=lambda p, _: {"evaluation": p.evaluation.model_dump(mode="json")},
+        hashes={
+            "run": lambda _, run: run.hash,
+            "evaluation": lambda p, run: evaluation_hash(p, run.task),
+        },
+        inputs=lambda layout, run: [layout.checkpoint(run), layout.manifest],
+        outputs=lambda layout, run: {"metrics": [layout.metrics(run)]},
+        splits=lambda p: (p.evaluation.split,),
+    ),
+    # Measures the oracle gaps of a task's redactions.
+    Kind[str](
+        "gap",
+        TASK,
+        params=_whole,
+        hashes={"gap": gap_hash},
+        inputs=lambda layout, _: [layout.manifest],
+        outputs=lambda layout, task: {"gap": [layout.gap(task)]},
+        splits=lambda _: ("train", "val"),
+    ),
+    # Measures what the regenerations of a task's methods need.
+    Kind[str](
+        "probes",
+        TASK,
+        params=_whole,
+        hashes={"probes": probes_hash},
+        inputs=lambda layout, task: [
+            *map(layout.checkpoint, layout.probed(task)),
+            layout.manifest,
+        ],
+        outputs=lambda layout, task: {"probes": [layout.probes(task)]},
+        splits=lambda _: ("train", "val"),
+    ),
+    # Measures what a task's methods cost in training.
+    Kind[str](
+        "cost",
+        TASK,
+        params=_whole,
+        hashes={"cost": cost_hash},
+        inputs=lambda layout, _: [
+            *_pair(layout, layout.params.uses_text_pair),
+            layout.manifest,
+        ],
+        outputs=lambda layout, task: {"cost": [layout.cost(task)]},
+        splits=lambda _: ("train",),
+    ),
+    Kind[None](
+        "tables",
+        STUDY,
+        params=_whole,
+        hashes=_REPORT,
+        inputs=lambda layout, _: measured(layout),
+        outputs=lambda layout, _: _tables(layout),
+    ),
+    Kind[None](
+        "figures",
+        STUDY,
+        params=_whole,
+        hashes=_REPORT,
+        inputs=lambda layout, _: _drawn_from(layout),
+        outputs=lambda layout, _: _figures(layout),
+        splits=lambda p: (p.evaluation.split,),
+    ),
+    Kind[None](
+        "report",
+        STUDY,
+        params=_whole,
+        hashes=_REPORT,
+        inputs=lambda layout, _: [*measured(layout), *_flat(_figures(layout))],
+        outputs=lambda layout, _: {"report": [layout.report]},
+    ),
+)
+JOBS = {kind.verb: kind for kind in _KINDS}
+"""The table: what describes the jobs of a verb, in the order in which they run."""
 
 
-def draw_figures(layout: Layout) -> Job:
-    """Drawing the figures."""
-    needed = [path for figure in FIGURES for path in figure.needs(layout)]
-    inputs = [*dict.fromkeys([*measured(layout), *needed])]
-    return _reporting(layout, "figures", inputs, _figures(layout))
-
-
-def write_report(layout: Layout) -> Job:
-    """Writing the report."""
-    inputs = [*measured(layout), *_figures(layout)]
-    return _reporting(layout, "report", inputs, [layout.report])
-
-
-JOBS: dict[str, Callable[..., Job]] = {
-    "data": prepare_data,
-    "cache": cache_data,
-    "text_pair": train_text_pair,
-    "train": train,
-    "evaluate": evaluate,
-    "gap": measure_gap,
-    "probes": measure_probes,
-    "cost": measure_cost,
-    "tables": write_tables,
-    "figures": draw_figures,
-    "report": write_report,
-}
-"""What describes a verb's job, of the study and of the run, task or split that it is about."""
+def every_job(layout: Layout) -> Iterator[Job]:
+    """Yield the jobs of a study, in the order in which they run."""
+    for kind in JOBS.values():
+        for of in kind.every(layout):
+            yield kind.job(layout, of)
 
 
 def job_of(layout: Layout, path: Path) -> Job:
@@ -152,74 +302,48 @@ def job_of(layout: Layout, path: Path) -> Job:
         path: relative to the repository, as the layout names it.
 
     Raises:
-        ParamsError: the file is of a run that the study does not have.
+        ParamsError: the file is of a run, task or split that the study does not have.
         DejaVuError: no job of the study makes it.
     """
-    job = _find(layout, path)
-    if job is None or path not in job.outputs:
-        raise DejaVuError(
-            f"{path}: no result of study {layout.params.study}; results are its prepared data, "
-            f"checkpoints, metrics, tables, figures and report.html in {layout.results}"
-        )
-    return job
+    for kind in JOBS.values():
+        for pattern in _flat(kind.outputs(layout, kind.of.wildcard)):
+            if found := re.fullmatch(_expression(pattern), path.as_posix()):
+                return kind.job(layout, kind.of.named(layout, found.groupdict()))
+    raise DejaVuError(
+        f"{path}: no result of study {layout.params.study}; results are its prepared data, "
+        f"checkpoints, metrics, tables, figures and report.html in {layout.results}, those of a "
+        "run in TASK/NETWORK/METHOD/seedK"
+    )
 
 
-def _find(layout: Layout, path: Path) -> Job | None:
-    """Return the job that makes such files as ``path`` is, by its folder."""
-    match path.parts[2:]:
-        case ("cache", split) if path.parts[0] == "data":
-            return cache_data(layout, Path(split).stem)
-        case (_,) if path.parts[0] == "data":
-            return prepare_data(layout)
-        case ("checkpoints" | "metrics", "text_pair.safetensors" | "text_pair.json"):
-            return train_text_pair(layout)
-        case ("checkpoints", task, network, method, file):
-            return train(layout, _run(layout, task, network, method, file))
-        case ("metrics", "runs", task, network, method, file):
-            return evaluate(layout, _run(layout, task, network, method, file))
-        case ("metrics", "gap" | "probes" | "cost" as verb, file) if _is_task(layout, file):
-            return JOBS[verb](layout, Path(file).stem)
-        case ("metrics" | "tables", _):
-            return write_tables(layout)
-        case ("figures", _):
-            return draw_figures(layout)
-        case ("report.html",):
-            return write_report(layout)
-    return None
+def _expression(pattern: Path) -> str:
+    """Turn a path with wildcards into a regular expression with groups of their names."""
+    text = re.escape(pattern.as_posix()).replace(r"\{seed\}", r"(?P<seed>[0-9]+)")
+    return re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", text)
 
 
-def _run(layout: Layout, task: str, network: str, method: str, file: str) -> Run:
-    seed = Path(file).stem.removeprefix("seed")
-    if not seed.isdecimal():
-        raise DejaVuError(f"{file}: a run's files are named seedK, such as seed0.json")
-    return Run(layout.params, task, network, method, int(seed))
+def _tables(layout: Layout) -> Files:
+    """List what the tables' job writes: the tables and, for programs, the numbers beside them."""
+    csv, *others = [path for table in TABLES for path in table.files(layout)]
+    metrics = layout.results / "metrics"
+    return {
+        "main": [csv],
+        "others": [*others, layout.tables / "findings.md"],
+        "numbers": [metrics / name for name in ("runs.csv", "curves.csv", "summary.json")],
+    }
 
 
-def _is_task(layout: Layout, file: str) -> bool:
-    return Path(file).stem in layout.params.tasks
+def _figures(layout: Layout) -> Files:
+    """List the figures: charts, and the sheets of single scenes, one per task."""
+    charts = [path for figure in FIGURES if not figure.per_task for path in figure.files(layout)]
+    sheets = [path for figure in FIGURES if figure.per_task for path in figure.files(layout)]
+    return {"charts": charts, "sheets": sheets}
 
 
-def _study(layout: Layout) -> dict[str, Any]:
-    return layout.params.model_dump(mode="json")
+def _drawn_from(layout: Layout) -> list[Path]:
+    needed = [path for figure in FIGURES for path in figure.needs(layout)]
+    return [*dict.fromkeys([*measured(layout), *needed])]
 
 
-def _figures(layout: Layout) -> list[Path]:
-    return [path for figure in FIGURES for path in figure.files(layout)]
-
-
-def _reporting(layout: Layout, verb: str, inputs: list[Path], outputs: list[Path]) -> Job:
-    hashes = {"report": report_hash(layout.params)}
-    return _job(layout, verb, None, _study(layout), hashes, inputs, outputs)
-
-
-def _job(
-    layout: Layout,
-    verb: str,
-    of: Run | str | None,
-    params: dict[str, Any],
-    hashes: dict[str, str],
-    inputs: list[Path],
-    outputs: list[Path],
-) -> Job:
-    record, study = layout.record(verb, of), layout.params.study
-    return Job(study, verb, record, params, hashes, tuple(inputs), tuple(outputs))
+def _flat(files: Files) -> list[Path]:
+    return [path for listed in files.values() for path in listed]

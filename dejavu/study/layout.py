@@ -9,6 +9,17 @@ from dejavu.study.run import Run
 
 STORE = Path(".runs")
 """All runs by their hash: resume states, and finished runs for whoever wants them again."""
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class AnyRun:
+    """Wildcards in place of a run, for patterns of paths."""
+
+    task: str = "{task}"
+    network: str = "{network}"
+    method: str = "{method}"
+    seed: str = "{seed}"
 
 
 @dataclass(frozen=True)
@@ -16,6 +27,11 @@ class Layout:
     """Paths of one study."""
 
     params: Params
+
+    @property
+    def pattern(self) -> "Layout":
+        """The same paths with the wildcard ``{study}`` in place of the study's name."""
+        return Layout(self.params.model_copy(update={"study": "{study}"}))
 
     @property
     def data(self) -> Path:
@@ -29,7 +45,7 @@ class Layout:
     @property
     def splits(self) -> list[Path]:
         """The files of all splits."""
-        return [self.split(name) for name in ("train", "val", "test")]
+        return [self.split(name) for name in SPLITS]
 
     @property
     def manifest(self) -> Path:
@@ -41,19 +57,28 @@ class Layout:
         return self.data / "cache" / f"{split}.json"
 
     @property
+    def cached(self) -> tuple[str, ...]:
+        """Splits of which the params ask for a decoded cache; rooms are not decoded."""
+        return SPLITS if self.params.data.cache and not self.params.data.is_rooms else ()
+
+    def split_files(self, name: str) -> list[Path]:
+        """The files of a split that a job reads: its own, and its cache if there is to be one."""
+        return [self.split(name), *([self.cache(name)] if name in self.cached else [])]
+
+    @property
     def results(self) -> Path:
         """Folder of all results."""
         return Path("results") / self.params.study
 
-    def checkpoint(self, run: Run) -> Path:
+    def checkpoint(self, run: Run | AnyRun) -> Path:
         """Trained weights of a run; its training log is beside it."""
         return self.results / "checkpoints" / _cell(run, ".safetensors")
 
-    def log(self, run: Run) -> Path:
+    def log(self, run: Run | AnyRun) -> Path:
         """Training log of a run, a JSON object a line."""
         return self.checkpoint(run).with_suffix(".jsonl")
 
-    def metrics(self, run: Run) -> Path:
+    def metrics(self, run: Run | AnyRun) -> Path:
         """Metrics of a run."""
         return self.results / "metrics" / "runs" / _cell(run, ".json")
 
@@ -94,11 +119,12 @@ class Layout:
         """The report for people."""
         return self.results / "report.html"
 
-    def record(self, verb: str, of: Run | str | None = None) -> Path:
+    def record(self, verb: str, of: Run | AnyRun | str | None = None) -> Path:
         """How a verb's results were made: of a run, of a task or split by name, or of the study."""
-        name = _cell(of, ".json") if isinstance(of, Run) else f"{of}.json"
         folder = self.results / "records"
-        return folder / verb / name if of else folder / f"{verb}.json"
+        if of is None:
+            return folder / f"{verb}.json"
+        return folder / verb / (f"{of}.json" if isinstance(of, str) else _cell(of, ".json"))
 
     def runs(self) -> Iterator[Run]:
         """Every run of the matrix, in the order of the params."""
@@ -119,5 +145,5 @@ class Layout:
                 yield run
 
 
-def _cell(run: Run, suffix: str) -> Path:
+def _cell(run: Run | AnyRun, suffix: str) -> Path:
     return Path(run.task, run.network, run.method, f"seed{run.seed}{suffix}")

@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 
 from dejavu.runtime.errors import DejaVuError, ParamsError
 from dejavu.study.exhibits import FIGURES
-from dejavu.study.jobs import JOBS
+from dejavu.study.jobs import JOBS, every_job
 from dejavu.study.layout import Layout
 from dejavu.study.record import file_sha256, recorded
 from dejavu.study.run import Run
 from dejavu.study.trace import Source, explain
-from tests.support.jobs import every_job
 from tests.support.recorded import MAIN, METRICS, edit_record, first_run, score
 
 
@@ -157,7 +156,7 @@ def test_what_was_made_of_another_input_is_told(layout: Layout) -> None:
     """As when a run was trained anew, and its number is of the earlier weights."""
     run = first_run(layout)
     checkpoint, metrics = layout.checkpoint(run), layout.metrics(run)
-    with recorded(JOBS["train"](layout, run)):
+    with recorded(JOBS["train"].job(layout, run)):
         checkpoint.write_text("trained anew")
     said = explain(layout, metrics).disagreements
     assert said == [f"{metrics}: made of another {checkpoint} than that of now"]
@@ -220,12 +219,12 @@ def test_a_figure_is_made_of_what_it_shows(layout: Layout, name: str, files: str
     ("path", "only", "message"),
     [
         ("results/tiny/tables/mian.csv", {}, "no result of study tiny"),
-        ("results/tiny/metrics/gap/depht.json", {}, "no result of study tiny"),
+        ("results/tiny/metrics/gap/depht.json", {}, "has no 'depht'"),
         ("results/tiny/tables", {}, "no result of study tiny"),
         ("data/tiny/sheet.png", {}, "no result of study tiny"),
         ("results/tiny/checkpoints/depth/fpn/basline/seed0.jsonl", {}, "has no 'basline'"),
         ("results/tiny/checkpoints/depth/fpn/baseline/seed7.jsonl", {}, "has no 7"),
-        ("results/tiny/checkpoints/depth/fpn/baseline/x.jsonl", {}, "named seedK"),
+        ("results/tiny/checkpoints/depth/fpn/baseline/x.jsonl", {}, "METHOD/seedK"),
         ("results/tiny/tables/gap.csv", {"task": "depth"}, "main and all_metrics can be narrowed"),
         ("results/tiny/tables/main.csv", {"task": "depht"}, "no run is of task depht; the study"),
         (

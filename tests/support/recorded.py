@@ -12,10 +12,10 @@ import pytest
 from dejavu.config import Params
 from dejavu.config.generated import render_params
 from dejavu.runtime.environment import Commit
+from dejavu.study.jobs import every_job
 from dejavu.study.layout import Layout
 from dejavu.study.record import recorded
 from dejavu.study.run import Run
-from tests.support.jobs import every_job
 
 MAIN = Path("results/tiny/tables/main.csv")
 METRICS = ("score", "edge_score")

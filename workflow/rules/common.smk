@@ -12,20 +12,11 @@ from snakemake.settings.types import DeploymentMethod
 # The package beside this workflow, whichever one the environment has.
 sys.path.insert(0, workflow.basedir)
 
-from dejavu.config import load_params, needs_text_pair
+from dejavu.config import load_params
 from dejavu.datasets.reading.roots import ROOT_VARIABLE
 from dejavu.runtime.devices import visible_devices
 from dejavu.runtime.errors import DejaVuError
-from dejavu.study.phases import (
-    cost_hash,
-    data_hash,
-    evaluation_hash,
-    gap_hash,
-    probes_hash,
-    report_hash,
-    text_pair_hash,
-)
-from dejavu.study.run import Run
+from dejavu.study.jobs import JOBS
 from dejavu.study.layout import Layout
 
 # Rules call the `python` that runs Snakemake, whether or not its environment was activated.
@@ -119,27 +110,44 @@ def refuse_second_run():
     print(f"process {os.getpid()} on {platform.node()}", file=_run_lock, flush=True)
 
 
-def data_files(split):
-    """The files of a split that a job reads, beside the manifest."""
-    cached = [LAYOUT.cache(split)] if LAYOUT.params.data.cache and not IS_ROOMS else []
-    return [LAYOUT.split(split), *cached]
-
-
 def memory_mb(rooms):
     """Memory of a job: what it takes on rooms; on images of any size, with their workers, more."""
     return rooms if IS_ROOMS else 8000 + 1500 * LAYOUT.params.train.workers
 
 
-def run_of(wildcards):
-    """The run that a file's wildcards name."""
-    w = wildcards
-    return Run(LAYOUT.params, w.task, w.network, w.method, int(w.seed))
+def reads(verb):
+    """What a verb's rule reads."""
+    kind = JOBS[verb]
+    return lambda w: kind.reads(LAYOUT, kind.of.named(LAYOUT, w))
+
+
+def writes(verb, category=None, **captions):
+    """What a verb's rule writes, by name; what has a caption is shown in Snakemake's report."""
+    files = JOBS[verb].patterns(LAYOUT)
+    for name, caption in captions.items():
+        files[name] = report(files[name], caption=f"../report/{caption}", category=category)
+    return files
+
+
+def hashes(verb):
+    """The params that make a verb's results stale, by name."""
+    kind = JOBS[verb]
+
+    def hashed(made):
+        return lambda w: made(LAYOUT.params, kind.of.named(LAYOUT, w))
+
+    return {name: hashed(made) for name, made in kind.hashes.items()}
+
+
+def made(verb):
+    """All files that the study's jobs of a verb write."""
+    kind = JOBS[verb]
+    return [[*kind.writes(LAYOUT, of).values()] for of in kind.every(LAYOUT)]
 
 
 PARAMS_FILE, LAYOUT = read_study()
 STUDY = LAYOUT.params.study
 IS_ROOMS = LAYOUT.params.data.is_rooms
-TEXT_PAIR = [LAYOUT.text_pair] if LAYOUT.params.uses_text_pair else []
 fall_back_without_conda()
 refuse_default_storage()
 

@@ -6,9 +6,7 @@ if IS_ROOMS:
 
     rule prepare_rooms:
         output:
-            splits=expand("data/{{study}}/{split}.npy", split=["train", "val", "test"]),
-            manifest="data/{study}/manifest.json",
-            record="results/{study}/records/data.json",
+            **writes("data"),
         log:
             "logs/{study}/prepare_rooms.log",
         benchmark:
@@ -19,8 +17,8 @@ if IS_ROOMS:
         resources:
             mem_mb=1000,
         params:
+            **hashes("data"),
             file=PARAMS_FILE,
-            data=data_hash(LAYOUT.params),
         message:
             "Rendering the rooms of study {wildcards.study}"
         shell:
@@ -55,9 +53,7 @@ else:
     # Its folder is no param: what is in it is known by the checksums that this rule writes.
     rule check_data:
         output:
-            splits=expand("data/{{study}}/{split}.csv", split=["train", "val", "test"]),
-            manifest="data/{study}/manifest.json",
-            record="results/{study}/records/data.json",
+            **writes("data"),
         log:
             "logs/{study}/check_data.log",
         benchmark:
@@ -69,9 +65,9 @@ else:
         resources:
             mem_mb=memory_mb(2000),
         params:
+            **hashes("data"),
             file=PARAMS_FILE,
             name=LAYOUT.params.data.name,
-            data=data_hash(LAYOUT.params),
         message:
             "Checking the data set of study {wildcards.study}"
         shell:
@@ -81,11 +77,9 @@ else:
     # A decoded copy of the images, where the params ask for one.
     rule cache_data:
         input:
-            index="data/{study}/{split}.csv",
-            manifest="data/{study}/manifest.json",
+            reads("cache"),
         output:
-            "data/{study}/cache/{split}.json",
-            record="results/{study}/records/cache/{split}.json",
+            **writes("cache"),
         log:
             "logs/{study}/cache_data/{split}.log",
         benchmark:
@@ -96,8 +90,8 @@ else:
         resources:
             mem_mb=memory_mb(2000),
         params:
+            **hashes("cache"),
             file=PARAMS_FILE,
-            data=data_hash(LAYOUT.params),
         message:
             "Decoding the {wildcards.split} images of study {wildcards.study}"
         shell:
@@ -107,6 +101,5 @@ else:
 
 rule prepared:
     input:
-        [data_files(split) for split in ["train", "val", "test"]],
-        f"data/{STUDY}/manifest.json",
-        LAYOUT.record("data"),
+        made("data"),
+        made("cache"),

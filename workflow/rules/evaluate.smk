@@ -3,12 +3,9 @@
 
 rule evaluate:
     input:
-        checkpoint=rules.train.output.checkpoint,
-        scenes=data_files(LAYOUT.params.evaluation.split),
-        manifest="data/{study}/manifest.json",
+        reads("evaluate"),
     output:
-        "results/{study}/metrics/runs/{task}/{network}/{method}/seed{seed}.json",
-        record="results/{study}/records/evaluate/{task}/{network}/{method}/seed{seed}.json",
+        **writes("evaluate"),
     log:
         "logs/{study}/evaluate/{task}/{network}/{method}/seed{seed}.log",
     benchmark:
@@ -20,9 +17,8 @@ rule evaluate:
         mem_mb=memory_mb(2000),
         gpu=GPU,
     params:
+        **hashes("evaluate"),
         file=PARAMS_FILE,
-        run=lambda w: run_of(w).hash,
-        evaluation=lambda w: evaluation_hash(LAYOUT.params, w.task),
     message:
         "Scoring {wildcards.task}, {wildcards.network}, {wildcards.method}, seed {wildcards.seed}"
     shell:
@@ -33,12 +29,9 @@ rule evaluate:
 
 rule measure_gap:
     input:
-        train=data_files("train"),
-        val=data_files("val"),
-        manifest="data/{study}/manifest.json",
+        reads("gap"),
     output:
-        "results/{study}/metrics/gap/{task}.json",
-        record="results/{study}/records/gap/{task}.json",
+        **writes("gap"),
     log:
         "logs/{study}/gap/{task}.log",
     benchmark:
@@ -50,8 +43,8 @@ rule measure_gap:
         mem_mb=memory_mb(2000),
         gpu=GPU,
     params:
+        **hashes("gap"),
         file=PARAMS_FILE,
-        gap=lambda w: gap_hash(LAYOUT.params, w.task),
     message:
         "Measuring the oracle gap of the redactions for {wildcards.task}"
     shell:
@@ -60,13 +53,9 @@ rule measure_gap:
 
 rule measure_probes:
     input:
-        lambda w: [LAYOUT.checkpoint(run) for run in LAYOUT.probed(w.task)],
-        train=data_files("train"),
-        val=data_files("val"),
-        manifest="data/{study}/manifest.json",
+        reads("probes"),
     output:
-        "results/{study}/metrics/probes/{task}.json",
-        record="results/{study}/records/probes/{task}.json",
+        **writes("probes"),
     log:
         "logs/{study}/probes/{task}.log",
     benchmark:
@@ -78,8 +67,8 @@ rule measure_probes:
         mem_mb=memory_mb(2000),
         gpu=GPU,
     params:
+        **hashes("probes"),
         file=PARAMS_FILE,
-        probes=lambda w: probes_hash(LAYOUT.params, w.task),
     message:
         "Probing what the regenerations need, for {wildcards.task}"
     shell:
@@ -88,12 +77,9 @@ rule measure_probes:
 
 rule measure_cost:
     input:
-        TEXT_PAIR,
-        scenes=data_files("train"),
-        manifest="data/{study}/manifest.json",
+        reads("cost"),
     output:
-        "results/{study}/metrics/cost/{task}.json",
-        record="results/{study}/records/cost/{task}.json",
+        **writes("cost"),
     log:
         "logs/{study}/cost/{task}.log",
     benchmark:
@@ -105,8 +91,8 @@ rule measure_cost:
         mem_mb=memory_mb(4000),
         gpu=GPU,
     params:
+        **hashes("cost"),
         file=PARAMS_FILE,
-        cost=lambda w: cost_hash(LAYOUT.params, w.task),
     message:
         "Measuring what the methods cost in training, for {wildcards.task}"
     shell:

@@ -3,27 +3,9 @@
 
 rule tables:
     input:
-        [LAYOUT.metrics(run) for run in LAYOUT.runs()],
-        [LAYOUT.log(run) for run in LAYOUT.runs()],
-        [LAYOUT.gap(task) for task in LAYOUT.params.tasks],
-        [LAYOUT.probes(task) for task in LAYOUT.params.tasks],
-        [LAYOUT.cost(task) for task in LAYOUT.params.tasks],
+        reads("tables"),
     output:
-        runs="results/{study}/metrics/runs.csv",
-        summary="results/{study}/metrics/summary.json",
-        curves="results/{study}/metrics/curves.csv",
-        main=report(
-            "results/{study}/tables/main.csv",
-            caption="../report/main.rst",
-            category="Tables",
-        ),
-        others=expand(
-            "results/{{study}}/tables/{name}.{suffix}",
-            name=["all_metrics", "gap", "probes", "cost"],
-            suffix=["csv", "md", "tex"],
-        ),
-        texts=expand("results/{{study}}/tables/{name}", name=["main.md", "main.tex", "findings.md"]),
-        record="results/{study}/records/tables.json",
+        **writes("tables", "Tables", main="main.rst"),
     log:
         "logs/{study}/tables.log",
     benchmark:
@@ -34,8 +16,8 @@ rule tables:
     resources:
         mem_mb=1000,
     params:
+        **hashes("tables"),
         file=PARAMS_FILE,
-        report=report_hash(LAYOUT.params),
     message:
         "Writing the tables of study {wildcards.study}"
     shell:
@@ -44,27 +26,9 @@ rule tables:
 
 rule figures:
     input:
-        rules.tables.input,
-        [LAYOUT.checkpoint(run) for run in LAYOUT.runs() if run.seed == LAYOUT.params.seeds[0]],
-        data_files(LAYOUT.params.evaluation.split),
+        reads("figures"),
     output:
-        charts=report(
-            expand(
-                "results/{{study}}/figures/{name}.png",
-                name=["paired_differences", "training_curves", "gap"],
-            ),
-            caption="../report/charts.rst",
-            category="Figures",
-        ),
-        sheets=report(
-            expand(
-                "results/{{study}}/figures/qualitative_{task}.png",
-                task=LAYOUT.params.tasks,
-            ),
-            caption="../report/qualitative.rst",
-            category="Figures",
-        ),
-        record="results/{study}/records/figures.json",
+        **writes("figures", "Figures", charts="charts.rst", sheets="qualitative.rst"),
     log:
         "logs/{study}/figures.log",
     benchmark:
@@ -75,8 +39,8 @@ rule figures:
     resources:
         mem_mb=2000,
     params:
+        **hashes("figures"),
         file=PARAMS_FILE,
-        report=report_hash(LAYOUT.params),
     message:
         "Drawing the figures of study {wildcards.study}"
     shell:
@@ -85,16 +49,9 @@ rule figures:
 
 rule write_report:
     input:
-        rules.tables.input,
-        rules.figures.output.charts,
-        rules.figures.output.sheets,
+        reads("report"),
     output:
-        report(
-            "results/{study}/report.html",
-            caption="../report/report.rst",
-            category="Report",
-        ),
-        record="results/{study}/records/report.json",
+        **writes("report", "Report", report="report.rst"),
     log:
         "logs/{study}/report.log",
     benchmark:
@@ -105,8 +62,8 @@ rule write_report:
     resources:
         mem_mb=1000,
     params:
+        **hashes("report"),
         file=PARAMS_FILE,
-        report=report_hash(LAYOUT.params),
     message:
         "Writing the report of study {wildcards.study}"
     shell:
@@ -115,6 +72,6 @@ rule write_report:
 
 rule reported:
     input:
-        expand(rules.tables.output, study=STUDY),
-        expand(rules.figures.output, study=STUDY),
-        expand(rules.write_report.output, study=STUDY),
+        made("tables"),
+        made("figures"),
+        made("report"),

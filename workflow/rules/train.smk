@@ -4,13 +4,9 @@
 
 rule train_text_pair:
     input:
-        train=data_files("train"),
-        val=data_files("val"),
-        manifest="data/{study}/manifest.json",
+        reads("text_pair"),
     output:
-        checkpoint="results/{study}/checkpoints/text_pair.safetensors",
-        metrics="results/{study}/metrics/text_pair.json",
-        record="results/{study}/records/text_pair.json",
+        **writes("text_pair"),
     log:
         "logs/{study}/train_text_pair.log",
     benchmark:
@@ -21,8 +17,8 @@ rule train_text_pair:
     resources:
         mem_mb=memory_mb(2000),
     params:
+        **hashes("text_pair"),
         file=PARAMS_FILE,
-        pair=text_pair_hash(LAYOUT.params),
     message:
         "Training the image-text pair that stands in for CLIP"
     shell:
@@ -31,13 +27,9 @@ rule train_text_pair:
 
 rule train:
     input:
-        lambda w: LAYOUT.text_pair if needs_text_pair(LAYOUT.params.methods[w.method]) else [],
-        scenes=data_files("train"),
-        manifest="data/{study}/manifest.json",
+        reads("train"),
     output:
-        checkpoint="results/{study}/checkpoints/{task}/{network}/{method}/seed{seed}.safetensors",
-        log="results/{study}/checkpoints/{task}/{network}/{method}/seed{seed}.jsonl",
-        record="results/{study}/records/train/{task}/{network}/{method}/seed{seed}.json",
+        **writes("train"),
     log:
         "logs/{study}/train/{task}/{network}/{method}/seed{seed}.log",
     benchmark:
@@ -49,8 +41,8 @@ rule train:
         mem_mb=memory_mb(2000) * LAYOUT.params.train.processes,
         gpu=GPU * LAYOUT.params.train.processes,
     params:
+        **hashes("train"),
         file=PARAMS_FILE,
-        run=lambda w: run_of(w).hash,
     message:
         "Training {wildcards.task}, {wildcards.network}, {wildcards.method}, seed {wildcards.seed}"
     shell:
@@ -61,6 +53,4 @@ rule train:
 
 rule trained:
     input:
-        [LAYOUT.checkpoint(run) for run in LAYOUT.runs()],
-        [LAYOUT.log(run) for run in LAYOUT.runs()],
-        [LAYOUT.record("train", run) for run in LAYOUT.runs()],
+        made("train"),

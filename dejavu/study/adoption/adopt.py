@@ -105,14 +105,8 @@ def find_candidates(layout: Layout) -> Iterator[Candidate]:
 
 
 def _jobs(layout: Layout) -> Iterator[tuple[Job, Run | str | None]]:
-    tasks, runs = layout.params.tasks, [*layout.runs()]
-    yield JOBS["data"](layout), None
-    if layout.params.uses_text_pair:
-        yield JOBS["text_pair"](layout), None
-    for verb in ("train", "evaluate"):
-        yield from ((JOBS[verb](layout, run), run) for run in runs)
-    for verb in ("gap", "probes", "cost"):
-        yield from ((JOBS[verb](layout, task), task) for task in tasks)
+    for kind in (JOBS[verb] for verbs in _PHASES for verb in verbs):
+        yield from ((kind.job(layout, of), of) for of in kind.every(layout))
 
 
 def _require_adoptable(candidate: Candidate) -> None:
