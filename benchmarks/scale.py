@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from dejavu.data.sample import IMAGE_MEAN, IMAGE_STD
 from dejavu.datasets.rooms.classes import CLASSES
-from dejavu.networks.registry import FeaturePyramid, TorchvisionNetwork
+from dejavu.networks.pyramid import FeaturePyramid
+from dejavu.networks.torchvision import TorchvisionNetwork
 
 
 @dataclass(frozen=True)

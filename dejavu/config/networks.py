@@ -1,48 +1,65 @@
 """Networks in params."""
 
-from typing import Literal
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
 from dejavu.config.base import Count, Section
+from dejavu.runtime.declarations import declarations
 
 DEFAULT_WIDTH = 32
 
-ENCODER_FAMILIES = {
-    "deeplabv3plus": "",
-    "upernet": "",
-    "segformer": "",
-    "fpn": "",
-    "dpt": "tu-",
-    "hrnet": "tu-hrnet",
-    "mask2former": "tu-",
-}
-"""Architectures that are built around an encoder, and how the name of one that fits begins."""
+
+@dataclass(frozen=True)
+class Architecture:
+    """What the module of a network says of an architecture in its ``ARCHITECTURES``.
+
+    Attributes:
+        module: the module that builds it, below the package.
+        encoder: how the name of an encoder that fits begins; None where there is none to choose.
+        has_width: whether its width can be chosen.
+        is_pooled: whether it normalises one value per image and channel over a batch, which must
+            then have two images or more.
+        tasks: the tasks that it can be trained for; None for all.
+        has_dense_head: whether shared attention and the condition ``features`` can read its dense
+            features.
+    """
+
+    module: str
+    encoder: str | None = None
+    has_width: bool = False
+    is_pooled: bool = False
+    tasks: tuple[str, ...] | None = None
+    has_dense_head: bool = True
 
 
-POOLED = ("deeplabv3plus", "upernet")
-"""Architectures that normalise one value per image and channel over a batch: it cannot be one."""
+@cache
+def architectures() -> dict[str, Architecture]:
+    """Return every architecture that a module of ``dejavu/networks`` declares, by name.
+
+    Example:
+        >>> architectures()["mask2former"].tasks
+        ('segmentation',)
+    """
+    return {
+        name: Architecture(f"networks.{module}", **facts)
+        for module, declared in declarations("networks", "ARCHITECTURES").items()
+        for name, facts in declared.items()
+    }
+
+
+if TYPE_CHECKING:
+    ArchitectureName = str
+else:
+    ArchitectureName = Literal[tuple(architectures())]
 
 
 class NetworkParams(Section):
     """A network by name, its size or its encoder, and the weights that it starts from."""
 
-    architecture: Literal[
-        "feature_pyramid",
-        "fcn_resnet50",
-        "fcn_resnet101",
-        "deeplabv3_resnet50",
-        "deeplabv3_resnet101",
-        "deeplabv3_mobilenet_v3_large",
-        "lraspp_mobilenet_v3_large",
-        "deeplabv3plus",
-        "upernet",
-        "segformer",
-        "dpt",
-        "fpn",
-        "hrnet",
-        "mask2former",
-    ] = Field(
+    architecture: ArchitectureName = Field(
         "feature_pyramid",
         description="our small network, one of torchvision's, or one around an encoder",
     )
@@ -57,39 +74,29 @@ class NetworkParams(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "NetworkParams":
-        if self.architecture != "feature_pyramid" and self.width != DEFAULT_WIDTH:
+        if not self.facts.has_width and self.width != DEFAULT_WIDTH:
             raise ValueError(f"width: {self.architecture} has a width of its own; leave it out")
-        if self.architecture not in ENCODER_FAMILIES:
+        prefix = self.facts.encoder
+        if prefix is None:
+            others = [name for name, facts in architectures().items() if facts.encoder is not None]
             for key in ("encoder", "pretrained"):
                 if getattr(self, key):
                     raise ValueError(
                         f"{key}: {self.architecture} has no encoder to choose; leave it out, or "
-                        f"take one of {', '.join(ENCODER_FAMILIES)}"
+                        f"take one of {', '.join(others)}"
                     )
-            return self
-        prefix = ENCODER_FAMILIES[self.architecture]
-        if not self.encoder or not self.encoder.startswith(prefix):
+        elif not self.encoder or not self.encoder.startswith(prefix):
             given = f"{self.encoder!r} does not fit" if self.encoder else "missing, but needed by"
             wanted = f"one of timm, {prefix}..." if prefix else "such as resnet50 or mit_b2"
             raise ValueError(f"encoder: {given} {self.architecture}; give {wanted}")
         return self
 
     @property
-    def tasks(self) -> tuple[str, ...] | None:
-        """The tasks that the network can be trained for; None for all.
+    def facts(self) -> Architecture:
+        """What the architecture can do and needs, and the module that builds it.
 
         Example:
-            >>> NetworkParams(architecture="mask2former", encoder="tu-resnet50").tasks
-            ('segmentation',)
+            >>> NetworkParams(architecture="segformer", encoder="mit_b0").facts.module
+            'networks.encoder_decoder'
         """
-        return ("segmentation",) if self.architecture == "mask2former" else None
-
-    @property
-    def has_dense_head(self) -> bool:
-        """Whether shared attention and the condition ``features`` can read its dense features.
-
-        Example:
-            >>> NetworkParams(architecture="segformer", encoder="mit_b0").has_dense_head
-            True
-        """
-        return self.architecture != "mask2former"
+        return architectures()[self.architecture]

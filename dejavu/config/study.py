@@ -8,7 +8,7 @@ from dejavu.config.base import Count, Fraction, Gamma, Label, Section, TaskName
 from dejavu.config.data import DataParams
 from dejavu.config.evaluation import EvaluationParams
 from dejavu.config.methods import MethodParams
-from dejavu.config.networks import POOLED, NetworkParams
+from dejavu.config.networks import NetworkParams
 from dejavu.config.redactions import RedactionParams, largest_block
 from dejavu.config.tasks import DepthParams, NormalsParams, SegmentationParams
 from dejavu.config.training import TrainParams
@@ -124,18 +124,18 @@ class Params(Section):
             )
 
     def _check_network(self, where: str, network: NetworkParams) -> None:
-        missing = set(self.tasks) - set(network.tasks or self.tasks)
+        missing = set(self.tasks) - set(network.facts.tasks or self.tasks)
         if missing:
             raise ValueError(
                 f"{where}.architecture: {network.architecture} cannot be trained for "
                 f"{', '.join(sorted(missing))}"
             )
-        if network.architecture in POOLED and self.train.batch_size < 2:
+        if network.facts.is_pooled and self.train.batch_size < 2:
             raise ValueError(
                 f"{where}.architecture: {network.architecture} normalises pooled features over the "
                 "batch; raise train.batch_size to 2 or more"
             )
-        if network.has_dense_head:
+        if network.facts.has_dense_head:
             return
         for label, method in self.methods.items():
             features = method.dejavu is not None and method.dejavu.condition == "features"

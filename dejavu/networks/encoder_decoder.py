@@ -18,6 +18,15 @@ from dejavu.networks.encoders import (
 from dejavu.networks.weights import load_imagenet_weights
 from dejavu.runtime.errors import ParamsError
 
+ARCHITECTURES = {
+    "deeplabv3plus": {"encoder": "", "is_pooled": True},
+    "upernet": {"encoder": "", "is_pooled": True},
+    "segformer": {"encoder": ""},
+    "fpn": {"encoder": ""},
+    "dpt": {"encoder": "tu-"},
+    "hrnet": {"encoder": "tu-hrnet"},
+}
+
 _SMP_DECODERS = {
     "deeplabv3plus": "DeepLabV3Plus",
     "upernet": "UPerNet",
@@ -25,6 +34,11 @@ _SMP_DECODERS = {
     "fpn": "FPN",
     "dpt": "DPT",
 }
+
+
+def build(params: NetworkParams, channels: int) -> nn.Module:
+    """Build the network of ``params`` with ``channels`` output channels."""
+    return EncoderDecoder(params, channels)
 
 
 class EncoderDecoder(nn.Module):
@@ -66,9 +80,9 @@ class EncoderDecoder(nn.Module):
         name = params.encoder or ""
         check_encoder(name)
         self.renormalise = Renormalise(name)
-        build = _build_hrnet if params.architecture == "hrnet" else _build_smp
+        parts = _build_hrnet if params.architecture == "hrnet" else _build_smp
         try:
-            self.encoder, self.decoder, self.head = build(params.architecture, name, channels)
+            self.encoder, self.decoder, self.head = parts(params.architecture, name, channels)
         except Exception as error:  # smp and timm name no common type for an encoder that is unfit
             raise ParamsError(
                 f"encoder {name!r} does not go with architecture {params.architecture!r} "

@@ -16,9 +16,18 @@ from dejavu.networks.encoders import (
 from dejavu.networks.weights import load_imagenet_weights
 from dejavu.runtime.errors import ParamsError
 
+ARCHITECTURES = {
+    "mask2former": {"encoder": "tu-", "tasks": ("segmentation",), "has_dense_head": False}
+}
+
 _STRIDES = [4, 8, 16, 32]
 _SMALLEST = 1e-6
 """Added to the scores before their logarithm, far below what decides between classes."""
+
+
+def build(params: NetworkParams, channels: int) -> nn.Module:
+    """Build the network of ``params`` with ``channels`` output channels."""
+    return Mask2Former(params, channels)
 
 
 class Mask2Former(nn.Module):

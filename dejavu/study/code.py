@@ -56,7 +56,7 @@ def training_modules(params: Params, task: str, network: str, method: str) -> li
 
 def network_modules(params: Params, network: str) -> list[str]:
     """Name what builds a network of the study."""
-    return ["networks.registry"]
+    return ["networks.registry", params.networks[network].facts.module]
 
 
 def task_modules(params: Params, task: str) -> list[str]:

@@ -25,7 +25,7 @@ from dejavu.method.redaction import (
     Redaction,
     SparsePixels,
 )
-from dejavu.networks.registry import FeaturePyramid
+from dejavu.networks.pyramid import FeaturePyramid
 
 BLOCKS = RandomBlocks(4, 0.3)
 Array = np.ndarray[Any, Any]

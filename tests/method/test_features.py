@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dejavu.method.features import FeatureTap
-from dejavu.networks.registry import FeaturePyramid
+from dejavu.networks.pyramid import FeaturePyramid
 
 
 def network() -> nn.Sequential:

@@ -1,87 +1,31 @@
+"""What every network keeps, and how a network is found."""
+
 import copy
-import functools
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from pydantic import ValidationError
-from skimage.transform import resize
 from torch import Tensor, nn
 
-from dejavu.config.networks import NetworkParams
+from dejavu.config.networks import architectures
 from dejavu.data.sample import normalise
 from dejavu.method.attention import SharedAttention
 from dejavu.method.features import FeatureTap
 from dejavu.method.redaction import RandomBlocks
-from dejavu.networks.encoder_decoder import EncoderDecoder, HRNetDecoder
-from dejavu.networks.encoders import model_library
-from dejavu.networks.mask2former import Mask2Former, semantic_scores
-from dejavu.networks.registry import FeaturePyramid, TorchvisionNetwork, create_model, dense_head
+from dejavu.networks.registry import create_model, dense_head
 from dejavu.runtime.errors import ParamsError
-
-ENCODERS = {
-    "deeplabv3plus": "resnet18",
-    "upernet": "tu-swin_tiny_patch4_window7_224",
-    "segformer": "mit_b0",
-    "fpn": "resnet18",
-    "dpt": "tu-vit_tiny_patch16_224",
-    "hrnet": "tu-hrnet_w18_small",
-    "mask2former": "tu-resnet10t",
-}
-SMP = {"deeplabv3plus", "upernet", "segformer", "fpn"}
-DENSE = [name for name in ENCODERS if name != "mask2former"]
-CLASSES = 5
-
-
-def network_params(architecture: str, **changes: Any) -> NetworkParams:
-    encoder = ENCODERS.get(architecture)
-    return NetworkParams(**{"architecture": architecture, "encoder": encoder} | changes)
-
-
-def build(architecture: str, seed: int = 0) -> nn.Module:
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return create_model(network_params(architecture), CLASSES)
-
-
-@functools.cache
-def network(architecture: str) -> nn.Module:
-    """A network in evaluation mode, which no test changes."""
-    return build(architecture).eval().requires_grad_(False)
-
-
-def images(batch: int, height: int, width: int) -> Tensor:
-    generator = torch.Generator().manual_seed(batch + height)
-    return torch.randn(batch, 3, height, width, generator=generator)
-
-
-@pytest.mark.parametrize("size", [(64, 64), (48, 80), (33, 47)])
-def test_output_has_the_images_size(size: tuple[int, int]) -> None:
-    assert FeaturePyramid(5, width=4)(torch.randn(2, 3, *size)).shape == (2, 5, *size)
-
-
-@pytest.mark.parametrize("architecture", ["lraspp_mobilenet_v3_large", "fcn_resnet50"])
-def test_torchvisions_networks_have_the_tasks_channels(architecture: str) -> None:
-    params = NetworkParams(architecture=architecture)
-    with torch.inference_mode():
-        output = create_model(params, channels=3).eval()(torch.zeros(1, 3, 64, 64))
-    assert output.shape == (1, 3, 64, 64)
-
-
-def test_an_unknown_network_is_named() -> None:
-    with pytest.raises(ValueError, match="architecture='unet' is none of torchvision's"):
-        TorchvisionNetwork("unet", 3)
-
-
-def test_every_pixel_can_depend_on_the_whole_image() -> None:
-    """The pyramid merges its coarsest stage: a far pixel must reach an output."""
-    torch.manual_seed(0)
-    image = torch.randn(1, 3, 32, 32, requires_grad=True)
-    FeaturePyramid(1, width=8).eval()(image)[0, 0, 0, 0].backward()
-    assert image.grad is not None
-    assert image.grad[0, :, -8:, -8:].abs().max() > 0
+from tests.support.networks import (
+    CLASSES,
+    DENSE,
+    ENCODERS,
+    build,
+    images,
+    network,
+    network_params,
+)
+from tests.support.planting import copy_of_package, imported, python
 
 
 @pytest.mark.parametrize("architecture", ENCODERS)
@@ -147,6 +91,7 @@ class TestDenseHeads:
     """What the condition ``features`` and shared attention need."""
 
     def test_is_the_convolution_that_makes_the_output(self, architecture: str) -> None:
+        assert network_params(architecture).facts.has_dense_head
         model = copy.deepcopy(network(architecture))
         head = model.get_submodule(dense_head(model))
         assert isinstance(head, nn.Conv2d)
@@ -179,90 +124,6 @@ class TestDenseHeads:
         assert first.grad.any()
 
 
-@pytest.mark.parametrize("architecture", sorted(SMP))
-def test_features_are_those_of_smps_network(architecture: str) -> None:
-    smp = model_library("segmentation_models_pytorch")
-    ours: Any = copy.deepcopy(network(architecture))
-    options = {"dynamic_img_size": True} if architecture == "upernet" else {}
-    theirs = smp.create_model(
-        architecture, ENCODERS[architecture], encoder_weights=None, classes=CLASSES, **options
-    ).eval()
-    theirs.encoder.load_state_dict(ours.encoder.state_dict())
-    theirs.decoder.load_state_dict(ours.decoder.state_dict())
-    theirs.segmentation_head[0].load_state_dict(ours.head[0].state_dict())
-    our_tap, their_tap = FeatureTap(ours, dense_head(ours)), FeatureTap(theirs, "segmentation_head")
-    image = images(2, 64, 96)
-    ours(image)
-    theirs(ours.renormalise(image))
-    torch.testing.assert_close(our_tap.features, their_tap.features)
-
-
-def test_hrnet_joins_all_resolutions_at_the_finest() -> None:
-    decoder = HRNetDecoder([3, 3]).eval().requires_grad_(False)
-    nn.init.dirac_(decoder.mix.weight)
-    nn.init.zeros_(decoder.mix.bias)  # type: ignore[arg-type]
-    fine, coarse = images(1, 8, 12), images(1, 4, 6)
-    rows = coarse[0].permute(1, 2, 0).double().numpy()
-    enlarged = resize(rows, (8, 12, 3), order=1, mode="edge", anti_aliasing=False)
-    expected = np.concatenate([fine[0].numpy(), enlarged.transpose(2, 0, 1)])
-    np.testing.assert_allclose(decoder([fine, coarse])[0], np.maximum(expected, 0), atol=1e-4)
-
-
-def test_hrnet_reads_its_encoders_own_resolutions() -> None:
-    model = network("hrnet")
-    assert isinstance(model, EncoderDecoder)
-    features = model.encoder(images(1, 64, 64))
-    # A width of 16 doubles as the resolution halves, from a quarter of the image on.
-    assert [tuple(f.shape[1:]) for f in features] == [
-        (16, 16, 16),
-        (32, 8, 8),
-        (64, 4, 4),
-        (128, 2, 2),
-    ]
-
-
-def test_mask2formers_scores_are_the_sum_over_queries() -> None:
-    generator = torch.Generator().manual_seed(0)
-    classes = torch.randn(2, 6, 4, generator=generator)
-    masks = torch.randn(2, 6, 3, 5, generator=generator)
-    scores = semantic_scores(classes, masks)
-    assert scores.shape == (2, 3, 3, 5)
-    for b, c, y, x in np.ndindex(2, 3, 3, 5):
-        total = 0.0
-        for q in range(6):
-            exponents = np.exp(classes[b, q].double().numpy())
-            total += exponents[c] / exponents.sum() / (1 + np.exp(-float(masks[b, q, y, x])))
-        assert float(scores[b, c, y, x]) == pytest.approx(total, rel=1e-5)
-
-
-def test_mask2formers_output_is_the_log_of_its_scores() -> None:
-    model = network("mask2former")
-    assert isinstance(model, Mask2Former)
-    image = images(1, 64, 96)
-    made = model.network(pixel_values=model.renormalise(image))
-    scores = semantic_scores(made.class_queries_logits, made.masks_queries_logits)
-    output = model(image)
-    size = (64, 96)
-    enlarged = F.interpolate((scores + 1e-6).log(), size, mode="bilinear", align_corners=False)
-    torch.testing.assert_close(output, enlarged)
-    ours = scores / scores.sum(1, keepdim=True)
-    np.testing.assert_allclose(scores.log().softmax(1), ours, rtol=1e-4)
-
-
-def test_mask2former_has_no_dense_head() -> None:
-    with pytest.raises(ParamsError, match=r"Mask2Former has no convolution .* another arch"):
-        dense_head(network("mask2former"))
-    assert not network_params("mask2former").has_dense_head
-    assert all(network_params(architecture).has_dense_head for architecture in DENSE)
-
-
-def test_mask2former_is_for_classes() -> None:
-    with pytest.raises(ValueError, match="channels=1: mask2former is for segmentation alone"):
-        create_model(network_params("mask2former"), 1)
-    assert network_params("mask2former").tasks == ("segmentation",)
-    assert network_params("dpt").tasks is None
-
-
 @pytest.mark.filterwarnings("ignore:Encoder does not have prefix tokens")
 @pytest.mark.parametrize(
     ("architecture", "encoder", "message"),
@@ -288,19 +149,55 @@ def test_unfit_encoders_are_refused(architecture: str, encoder: str, message: st
         create_model(network_params(architecture, encoder=encoder), CLASSES)
 
 
+def test_every_architecture_with_an_encoder_is_tested_here() -> None:
+    with_encoder = {name for name, facts in architectures().items() if facts.encoder is not None}
+    assert set(ENCODERS) == with_encoder
+
+
 @pytest.mark.parametrize(
-    ("fields", "message"),
+    ("architecture", "module"),
     [
-        ({"architecture": "upernet"}, "encoder: missing, but needed by upernet; give such as"),
-        ({"architecture": "hrnet", "encoder": "tu-resnet18"}, "'tu-resnet18' does not fit hrnet"),
-        ({"architecture": "dpt", "encoder": "resnet18"}, "give one of timm, tu-"),
-        ({"encoder": "resnet18"}, "encoder: feature_pyramid has no encoder to choose"),
-        ({"architecture": "fcn_resnet50", "pretrained": True}, "pretrained: fcn_resnet50 has no"),
-        ({"architecture": "segformer", "encoder": "mit_b0", "width": 8}, "width: segformer has"),
+        ("feature_pyramid", "pyramid"),
+        ("lraspp_mobilenet_v3_large", "torchvision"),
     ],
 )
-def test_params_that_contradict_each_other_are_refused(
-    fields: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(ValidationError, match=message):
-        NetworkParams(**fields)
+def test_one_network_is_built_without_the_others(architecture: str, module: str) -> None:
+    code = f"""
+from dejavu.config import NetworkParams
+from dejavu.networks.registry import create_model
+create_model(NetworkParams(architecture={architecture!r}), 3)
+"""
+    networks = {name for name in imported(code) if name.startswith("dejavu.networks.")}
+    assert networks == {"dejavu.networks.registry", f"dejavu.networks.{module}"}
+
+
+PLANTED = """
+from torch import nn
+
+ARCHITECTURES = {"one_by_one": {"tasks": ("depth",), "has_dense_head": False}}
+
+
+def build(params, channels):
+    return nn.Conv2d(3, channels, 1)
+"""
+
+
+def test_a_new_network_is_one_new_file(tmp_path: Path) -> None:
+    root = copy_of_package(tmp_path)
+    (root / "dejavu/networks/planted.py").write_text(PLANTED)
+    code = """
+from dejavu.config import NetworkParams, Params
+from dejavu.networks.registry import create_model
+params = NetworkParams(architecture="one_by_one")
+print(params.facts.module, create_model(params, 5).out_channels)
+print(NetworkParams.model_json_schema()["properties"]["architecture"]["enum"])
+study = {"study": "s", "tasks": ["normals"], "seeds": [0]}
+try:
+    Params.model_validate(study | {"networks": {"n": params}, "methods": {"baseline": {}}})
+except ValueError as error:
+    print(error)
+"""
+    built, listed, refused = python(code, root).split("\n", 2)
+    assert built == "networks.planted 5"
+    assert "one_by_one" in listed
+    assert "networks.n.architecture: one_by_one cannot be trained for normals" in refused
