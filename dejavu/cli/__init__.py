@@ -283,7 +283,7 @@ def predict(
     output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("predictions"),
 ) -> None:
     """Predict for images of one's own: an array (.npy) and a picture (.png) each."""
-    from dejavu.evaluation.predict import predict_image
+    from dejavu.reporting.predict import predict_image
 
     for image in images:
         array, picture = predict_image(checkpoint, image, output)

@@ -33,6 +33,7 @@ from dejavu.evaluation.gap import redaction_label
 from dejavu.evaluation.oracle import descend
 from dejavu.method.loss import DejaVuLoss, Regeneration
 from dejavu.reporting.figures import DPI, QualitativeRow, save
+from dejavu.reporting.pictures import colour
 from dejavu.reporting.style import METHODS, MUTED, styled
 from dejavu.runtime.progress import Progress, silent
 from dejavu.runtime.seeding import fold, generator
@@ -330,7 +331,7 @@ class _Page:
 
 def _originals(scenes: Scenes) -> QualitativeRow:
     panels = []
-    conditions = scenes.task.colour(scenes.label).numpy()
+    conditions = colour(scenes.task, scenes.label).numpy()
     for index, condition in enumerate(conditions):
         image = scenes.image[index : index + 1]
         panels += [("original", _rgb(image)), ("spectrum", _draw_spectrum(image))]

@@ -10,6 +10,7 @@ from dejavu.data.sample import Batch, denormalise
 from dejavu.datasets.reading.manifest import Manifest
 from dejavu.evaluation.score import load_run
 from dejavu.reporting.figures import QualitativeRow
+from dejavu.reporting.pictures import colour, colour_error
 from dejavu.runtime.seeding import generator
 from dejavu.study.layout import Layout
 from dejavu.study.run import Run
@@ -77,11 +78,11 @@ def _columns(
         "image": _rgb(batch.image),
         "redacted": _rgb(seen.redacted),
         "regenerated": _rgb(seen.regenerated),
-        name: task.colour(before).numpy(),
-        "DejaVu": task.colour(after).numpy(),
-        "ground truth": task.colour(target).numpy(),
-        f"{name}'s error": task.colour_error(before, target).numpy(),
-        "DejaVu's error": task.colour_error(after, target).numpy(),
+        name: colour(task, before).numpy(),
+        "DejaVu": colour(task, after).numpy(),
+        "ground truth": colour(task, target).numpy(),
+        f"{name}'s error": colour_error(task, before, target).numpy(),
+        "DejaVu's error": colour_error(task, after, target).numpy(),
     }
 
 
@@ -91,9 +92,9 @@ def _reference_columns(batch: Batch, name: str, reference: Checkpoint) -> dict[s
     prediction = task.predict(reference.model(batch.image))
     return {
         "image": _rgb(batch.image),
-        name: task.colour(prediction).numpy(),
-        "ground truth": task.colour(target).numpy(),
-        f"{name}'s error": task.colour_error(prediction, target).numpy(),
+        name: colour(task, prediction).numpy(),
+        "ground truth": colour(task, target).numpy(),
+        f"{name}'s error": colour_error(task, prediction, target).numpy(),
     }
 
 

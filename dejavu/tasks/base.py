@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from matplotlib import colormaps
 from torch import Tensor
 
 from dejavu.config.evaluation import EvaluationParams
@@ -112,18 +111,6 @@ class Task(ABC):
     def metrics(self, protocol: EvaluationParams) -> list[Metric]:
         """Return fresh metrics of the task's protocol."""
 
-    @abstractmethod
-    def colour(self, prediction: Tensor) -> Tensor:
-        """Draw predictions as B x H x W x 3 uint8."""
-
-    @abstractmethod
-    def error(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Return each pixel's error, B x H x W in [0, 1]; 0 where the truth is unknown."""
-
-    def colour_error(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Draw the error as B x H x W x 3 uint8: black is none."""
-        return _colour_map(self.error(prediction, target), "inferno")
-
 
 class Segmentation(Task):
     """Semantic segmentation: one logit per class.
@@ -188,12 +175,6 @@ class Segmentation(Task):
             TrimapIoU(self.channels, widths=tuple(protocol.trimap_widths)),
             ComponentError(self.channels),
         ]
-
-    def colour(self, prediction: Tensor) -> Tensor:  # noqa: D102
-        return self.palette[prediction.clamp(max=self.channels)]
-
-    def error(self, prediction: Tensor, target: Tensor) -> Tensor:  # noqa: D102
-        return ((prediction != target) & (target != IGNORE_INDEX)).float()
 
 
 class Depth(Task):
@@ -278,23 +259,6 @@ class Depth(Task):
         )
         return [DepthMetric(scored), DepthEdgeMetric(scored, width=protocol.edge_width)]
 
-    def colour(self, prediction: Tensor) -> Tensor:
-        """Draw metres on a log scale, B x H x W x 3 uint8: near is red, unknown is black.
-
-        Over a wide range, colours change between five times the nearest and half the farthest
-        depth alone, for hardly anything is outside.
-        """
-        near, far = self._near, self._far
-        if far > 20 * near:
-            near, far = 5 * near, far / 2
-        depth = prediction[:, 0]
-        position = (depth.clamp(near, far) / near).log() / math.log(far / near)
-        return _colour_map(1 - position, "turbo") * (depth > 0).unsqueeze(-1)
-
-    def error(self, prediction: Tensor, target: Tensor) -> Tensor:  # noqa: D102
-        relative = (prediction - target).abs() / target.clamp(min=self._near)
-        return (relative * (target > 0))[:, 0].clamp(0, 1)
-
 
 class Normals(Task):
     """Surface normals: unit vectors.
@@ -341,15 +305,6 @@ class Normals(Task):
     def metrics(self, protocol: EvaluationParams) -> list[Metric]:  # noqa: D102
         return [NormalsMetric(), NormalsEdgeMetric(width=protocol.edge_width)]
 
-    def colour(self, prediction: Tensor) -> Tensor:
-        """Draw unit vectors as B x H x W x 3 uint8: towards the camera is bluish, as usual."""
-        facing = prediction * torch.tensor([1.0, -1.0, -1.0]).view(1, 3, 1, 1)
-        return ((facing + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
-
-    def error(self, prediction: Tensor, target: Tensor) -> Tensor:  # noqa: D102
-        cosine = (prediction * target).sum(1).clamp(-1, 1)
-        return cosine.acos() / math.pi * (target != 0).any(1)
-
 
 TASKS: dict[str, Callable[..., Task]] = {
     Segmentation.name: Segmentation,
@@ -382,8 +337,3 @@ def create_task(
     if name not in TASKS:
         raise ValueError(f"name={name!r}: no such task; known: {', '.join(TASKS)}")
     return TASKS[name](palette, settings)
-
-
-def _colour_map(values: Tensor, name: str) -> Tensor:
-    coloured = colormaps[name](values.clamp(0, 1).numpy(), bytes=True)
-    return torch.from_numpy(coloured[..., :3].copy())

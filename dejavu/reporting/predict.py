@@ -7,6 +7,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from dejavu.data.sample import normalise
+from dejavu.reporting.pictures import colour
 from dejavu.runtime.errors import DataError
 from dejavu.runtime.files import whole_file
 from dejavu.training.checkpoint import load_checkpoint
@@ -41,5 +42,5 @@ def predict_image(checkpoint: Path, image: Path, output: Path) -> tuple[Path, Pa
     with whole_file(array) as temporary, temporary.open("wb") as file:
         np.save(file, prediction[0].numpy())
     with whole_file(picture) as temporary:
-        Image.fromarray(trained.task.colour(prediction)[0].numpy()).save(temporary, format="png")
+        Image.fromarray(colour(trained.task, prediction)[0].numpy()).save(temporary, format="png")
     return array, picture
