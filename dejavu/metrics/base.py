@@ -1,8 +1,7 @@
-"""What a metric is: fixed-size sums with update, merge and compute."""
+"""What a metric is: sums of a fixed size, with update and compute."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 from torch import Tensor
@@ -27,7 +26,7 @@ class Metric(ABC):
     """Additive sums over a set of images, and the numbers computed from them.
 
     The sums are one float64 or int64 tensor of fixed size whatever the number of images, so
-    that parts of a set can be scored apart and merged.
+    that no number depends on the batches in which a set is scored.
 
     Attributes:
         specs: what `compute` returns.
@@ -54,22 +53,6 @@ class Metric(ABC):
         """
         with torch.no_grad():
             self.sums += self.image_sums(prediction, target).sum(0).to(self.sums.device)
-
-    def merge(self, other: Self) -> None:
-        """Add what another instance of the same metric has seen.
-
-        Raises:
-            ValueError: it is another metric, or the same with other settings.
-        """
-        ours, theirs = (
-            f"{type(metric).__name__} with {metric._settings()}" for metric in (self, other)
-        )
-        if ours != theirs:
-            raise ValueError(f"other is {theirs}; only another {ours} can be merged")
-        self.sums += other.sums.to(self.sums.device)
-
-    def _settings(self) -> dict[str, object]:
-        return {name: v for name, v in vars(self).items() if name not in ("sums", "specs")}
 
 
 def check_classes(num_classes: int, ignore_index: int) -> None:

@@ -108,14 +108,12 @@ def test_a_perfect_prediction_has_the_best_score(make: Callable[[], Metric]) -> 
 
 
 @every
-def test_merged_parts_equal_the_whole(make: Callable[[], Metric]) -> None:
-    whole, *parts = (make() for _ in range(3))
+def test_batches_of_a_set_score_as_the_whole(make: Callable[[], Metric]) -> None:
+    whole, parts = make(), make()
     prediction, target = pair(whole)
-    parts[0].update(prediction[:1], target[:1])
-    parts[1].update(prediction[1:3], target[1:3])
-    parts[1].update(prediction[3:], target[3:])
-    parts[0].merge(parts[1])
-    assert parts[0].compute() == pytest.approx(scored(whole, prediction, target), rel=ROUNDING)
+    for part in (slice(1), slice(1, 3), slice(3, None)):
+        parts.update(prediction[part], target[part])
+    assert parts.compute() == pytest.approx(scored(whole, prediction, target), rel=ROUNDING)
 
 
 @every
@@ -175,7 +173,7 @@ def test_nothing_valid_is_nan_and_adds_nothing(make: Callable[[], Metric]) -> No
     before = scored(some, prediction, target)
     empty.update(prediction, nothing)
     assert all(value != value for value in empty.compute().values())
-    some.merge(empty)
+    some.update(prediction, nothing)
     assert some.compute() == before
 
 
@@ -267,19 +265,3 @@ def test_impossible_classes_are_refused(make: Callable[[], Metric]) -> None:
         kind(0)  # type: ignore[call-arg]
     with pytest.raises(ValueError, match="ignore_index=3: must be none of the classes 0 to 3"):
         kind(4, ignore_index=3)  # type: ignore[call-arg]
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        (ConfusionMetric(1), ConfusionMetric(4)),  # the sums would broadcast
-        (TrimapIoU(4, widths=(1, 2)), TrimapIoU(4, widths=(1, 4))),
-        (BoundaryIoU(4, ratio=0.02), BoundaryIoU(4, ratio=0.005)),
-        (DepthMetric(DepthProtocol()), DepthMetric(DepthProtocol(max_depth=80))),
-        (BoundaryIoU(4), BoundaryF(4)),
-    ],
-    ids=lambda metric: type(metric).__name__,
-)
-def test_metrics_of_other_settings_do_not_merge(one: Metric, other: Metric) -> None:
-    with pytest.raises(ValueError, match=r"other is \w+ with .*; only another .* can be merged"):
-        one.merge(other)

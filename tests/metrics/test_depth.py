@@ -266,13 +266,6 @@ def test_edges_are_scored_in_the_alignment_of_the_whole_image() -> None:
     assert values == pytest.approx(expected, rel=1e-12)  # roots differ by processor
 
 
-def test_protocols_that_differ_are_not_merged() -> None:
-    for change in ({"crop": "garg"}, {"alignment": "median"}, {"reduction": "pixels"}):
-        other = DepthMetric(DepthProtocol(**change))  # type: ignore[arg-type]
-        with pytest.raises(ValueError, match="can be merged"):
-            DepthMetric(DepthProtocol()).merge(other)
-
-
 @pytest.mark.parametrize(
     "settings",
     [

@@ -9,7 +9,7 @@ from skimage.transform import resize
 from dejavu.config.evaluation import EvaluationParams
 from dejavu.config.tasks import DepthParams, NormalsParams, SegmentationParams
 from dejavu.data.sample import IGNORE_INDEX, Batch
-from dejavu.metrics import DepthMetric, DepthProtocol
+from dejavu.metrics import DepthProtocol
 from dejavu.study.run import Run
 from dejavu.tasks.base import TASKS, Depth, Normals, Segmentation, create_task
 from dejavu.training.batches import StepBatch
@@ -211,7 +211,6 @@ def test_depth_metrics_follow_the_protocol_of_params() -> None:
     metric, band = Depth().metrics(params)
     protocol = DepthProtocol(1e-3, 5.0, "garg", "median", "pixels")
     assert metric.protocol == band.protocol == protocol  # type: ignore[attr-defined]
-    metric.merge(DepthMetric(protocol))
 
 
 @pytest.mark.parametrize(
