@@ -1,10 +1,11 @@
 """Evaluation in params: the protocol of the numbers."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from dejavu.config.base import Count, Fraction, Section
+from dejavu.runtime.declarations import declarations
 
 Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -48,17 +49,6 @@ class EvaluationParams(Section):
         "images", description="mean over images, or over the pixels of the whole split"
     )
 
-    def protocol(self, task: str) -> dict[str, Any]:
-        """Return the settings that a task's numbers depend on."""
-        common = ["flip", "scales", "window", *(["overlap"] if self.window else [])]
-        depth = ["min_depth", "max_depth", "depth_crop", "depth_alignment", "depth_reduction"]
-        own = {
-            "segmentation": ["boundary_ratio", "boundary_tolerance", "trimap_widths"],
-            "depth": ["edge_width", *depth],
-            "normals": ["edge_width"],
-        }
-        return self.model_dump(mode="json", include={*common, *own[task]})
-
     @model_validator(mode="after")
     def _consistent(self) -> "EvaluationParams":
         if self.min_depth >= self.max_depth:
@@ -68,3 +58,14 @@ class EvaluationParams(Section):
         if len(set(self.scales)) < len(self.scales):
             raise ValueError(f"scales: {self.scales} names one twice; remove the repetition")
         return self
+
+
+def metric_modules(task: str) -> list[str]:
+    """Name the modules, below the package, whose metrics score a task: their ``TASK`` says so.
+
+    Example:
+        >>> metric_modules("depth")
+        ['metrics.depth']
+    """
+    declared = declarations("metrics", "TASK")
+    return [f"metrics.{module}" for module, scored in declared.items() if scored == task]

@@ -19,6 +19,7 @@ from dejavu.data.opening import open_split
 from dejavu.data.split import Split
 from dejavu.datasets.reading.decoding import read_indices
 from dejavu.datasets.reading.raw import Array
+from dejavu.evaluation.metrics import create_metrics
 from dejavu.evaluation.score import describe, load_run, predictions
 from dejavu.runtime.errors import DataError
 from dejavu.runtime.files import whole_file, write_text
@@ -70,7 +71,7 @@ def score_predictions(layout: Layout, run: Run, folder: Path, output: Path) -> d
     scenes.verify()
     torch.set_num_threads(run.params.train.threads)  # sums depend on it
     task = build_task(run.identity(), scenes.manifest.palette)
-    metrics = task.metrics(protocol)
+    metrics = create_metrics(task, protocol)
     # In the batches of the evaluation: sums in the same order are the same.
     for indices in scenes.batches(protocol.batch_size):
         target = task.target(scenes.batch(indices))

@@ -14,7 +14,8 @@ from dejavu.data.sample import Batch
 from dejavu.data.split import Split
 from dejavu.datasets.reading.manifest import Manifest
 from dejavu.evaluation.inference import infer
-from dejavu.metrics import Metric
+from dejavu.evaluation.metrics import create_metrics, protocol_of
+from dejavu.metrics.base import Metric
 from dejavu.runtime.errors import CheckpointError
 from dejavu.runtime.files import write_text
 from dejavu.study.run import Run
@@ -43,7 +44,7 @@ def evaluate(run: Run, checkpoint: Path, data: Path, output: Path) -> dict[str, 
     trained = load_run(run, checkpoint, scenes.manifest)
     scenes.verify()
     torch.set_num_threads(run.params.train.threads)
-    metrics = trained.task.metrics(protocol)
+    metrics = create_metrics(trained.task, protocol)
     for _, batch, prediction in predictions(trained.model, trained.task, scenes, protocol):
         for metric in metrics:
             metric.update(prediction, trained.task.target(batch))
@@ -78,7 +79,7 @@ def describe(run: Run, scenes: Split, task: Task, metrics: Sequence[Metric]) -> 
         "run": run.hash,
         "protocol": {
             "truth": scenes.manifest.truth[run.task],
-            **protocol.protocol(run.task),
+            **protocol_of(run.task, protocol),
         },
         "notes": [*scenes.manifest.notes],
         "primary": task.primary,

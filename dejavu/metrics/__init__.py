@@ -2,9 +2,10 @@
 
 from dejavu.metrics.base import Metric, MetricSpec
 from dejavu.metrics.boundary import BoundaryF, BoundaryIoU, TrimapIoU
+from dejavu.metrics.components import ComponentError
 from dejavu.metrics.depth import DepthEdgeMetric, DepthMetric, DepthProtocol
 from dejavu.metrics.normals import NormalsEdgeMetric, NormalsMetric
-from dejavu.metrics.segmentation import ComponentError, ConfusionMetric
+from dejavu.metrics.segmentation import ConfusionMetric
 
 __all__ = [
     "BoundaryF",

@@ -1,7 +1,9 @@
 """What a metric is: sums of a fixed size, with update and compute."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -28,13 +30,28 @@ class Metric(ABC):
     The sums are one float64 or int64 tensor of fixed size whatever the number of images, so
     that no number depends on the batches in which a set is scored.
 
+    The evaluation finds metrics by their module: its literal ``TASK`` names the task that they
+    score.
+
     Attributes:
+        protocol_keys: the settings of the evaluation (`EvaluationParams`) that `create` reads.
         specs: what `compute` returns.
         sums: what was seen so far.
     """
 
+    protocol_keys: ClassVar[tuple[str, ...]] = ()
     specs: tuple[MetricSpec, ...]
     sums: Tensor
+
+    @classmethod
+    @abstractmethod
+    def create(cls, channels: int, settings: Mapping[str, Any]) -> Self:
+        """Make the metric of a study.
+
+        Args:
+            channels: of the network's output: for segmentation the number of classes.
+            settings: the values of ``protocol_keys``, no others.
+        """
 
     @abstractmethod
     def image_sums(self, prediction: Tensor, target: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """Boundary metrics of semantic segmentation."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,8 @@ from dejavu.data.sample import IGNORE_INDEX
 from dejavu.metrics.base import Metric, MetricSpec, check_classes, check_labels, mean_where
 from dejavu.metrics.edges import distance_to, label_changes, same_label_within
 from dejavu.metrics.segmentation import confusion, count_labels, iou_of
+
+TASK = "segmentation"
 
 
 class BoundaryIoU(Metric):
@@ -41,7 +44,12 @@ class BoundaryIoU(Metric):
         {'boundary_iou': 100.0}
     """
 
+    protocol_keys = ("boundary_ratio",)
     specs = (MetricSpec("boundary_iou", "%", True),)
+
+    @classmethod
+    def create(cls, channels: int, settings: Mapping[str, Any]) -> Self:  # noqa: D102
+        return cls(channels, ratio=settings["boundary_ratio"])
 
     def __init__(
         self, num_classes: int, ratio: float = 0.02, ignore_index: int = IGNORE_INDEX
@@ -137,7 +145,12 @@ class BoundaryF(Metric):
         {'boundary_f': 100.0}
     """
 
+    protocol_keys = ("boundary_tolerance",)
     specs = (MetricSpec("boundary_f", "%", True),)
+
+    @classmethod
+    def create(cls, channels: int, settings: Mapping[str, Any]) -> Self:  # noqa: D102
+        return cls(channels, tolerance=settings["boundary_tolerance"])
 
     def __init__(
         self, num_classes: int, tolerance: int = 1, ignore_index: int = IGNORE_INDEX
@@ -204,6 +217,12 @@ class TrimapIoU(Metric):
         >>> {name: round(value, 2) for name, value in metric.compute().items()}
         {'trimap_miou_1': 100.0, 'trimap_miou_2': 58.33}
     """
+
+    protocol_keys = ("trimap_widths",)
+
+    @classmethod
+    def create(cls, channels: int, settings: Mapping[str, Any]) -> Self:  # noqa: D102
+        return cls(channels, widths=settings["trimap_widths"])
 
     def __init__(
         self,

@@ -1,14 +1,17 @@
 """Metrics of metric depth."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import torch
 from torch import Tensor
 
 from dejavu.metrics.base import Metric, MetricSpec, check_maps
 from dejavu.metrics.edges import check_width, depth_edges, distance_to
+
+TASK = "depth"
 
 Crop = Literal["none", "eigen", "garg"]
 Alignment = Literal["none", "median"]
@@ -18,6 +21,8 @@ NYUV2_SIZE = (480, 640)
 """Height and width of NYUv2's images, for which Eigen's crop is given."""
 
 _MOMENTS = 9
+
+_KEYS = ("min_depth", "max_depth", "depth_crop", "depth_alignment", "depth_reduction")
 
 
 @dataclass(frozen=True)
@@ -137,6 +142,17 @@ def _median_ratio(target: Tensor, prediction: Tensor, valid: Tensor) -> Tensor:
     return truth / found
 
 
+def _protocol(settings: Mapping[str, Any]) -> DepthProtocol:
+    """Take the protocol of depth from the settings of a study."""
+    return DepthProtocol(
+        min_depth=settings["min_depth"],
+        max_depth=settings["max_depth"],
+        crop=settings["depth_crop"],
+        alignment=settings["depth_alignment"],
+        reduction=settings["depth_reduction"],
+    )
+
+
 class _DepthErrors(Metric):
     """The usual errors at some of an image's valid pixels, reduced as the protocol says.
 
@@ -231,6 +247,7 @@ class DepthMetric(_DepthErrors):
         (0.5, 1.0)
     """
 
+    protocol_keys = _KEYS
     specs = (
         MetricSpec("abs_rel", "1", False),
         MetricSpec("sq_rel", "m", False),
@@ -242,6 +259,10 @@ class DepthMetric(_DepthErrors):
         MetricSpec("delta_2", "%", True),
         MetricSpec("delta_3", "%", True),
     )
+
+    @classmethod
+    def create(cls, channels: int, settings: Mapping[str, Any]) -> Self:  # noqa: D102
+        return cls(_protocol(settings))
 
 
 class DepthEdgeMetric(_DepthErrors):
@@ -270,8 +291,13 @@ class DepthEdgeMetric(_DepthErrors):
         0.25
     """
 
+    protocol_keys = (*_KEYS, "edge_width")
     prefix = "edge_"
     specs = (MetricSpec("edge_rmse", "m", False), MetricSpec("edge_abs_rel", "1", False))
+
+    @classmethod
+    def create(cls, channels: int, settings: Mapping[str, Any]) -> Self:  # noqa: D102
+        return cls(_protocol(settings), width=settings["edge_width"])
 
     def __init__(self, protocol: DepthProtocol, width: int = 2) -> None:
         super().__init__(protocol)

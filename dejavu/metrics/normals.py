@@ -1,6 +1,8 @@
 """Metrics of surface normals."""
 
 import math
+from collections.abc import Mapping
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +10,8 @@ from torch import Tensor
 
 from dejavu.metrics.base import Metric, MetricSpec, check_maps
 from dejavu.metrics.edges import check_width, distance_to, normal_edges
+
+TASK = "normals"
 
 _BINS_PER_DEGREE = 100
 _BINS = 180 * _BINS_PER_DEGREE
@@ -62,6 +66,10 @@ class NormalsMetric(Metric):
         MetricSpec("within_22_5", "%", True),
         MetricSpec("within_30", "%", True),
     )
+
+    @classmethod
+    def create(cls, channels: int, settings: Mapping[str, Any]) -> Self:  # noqa: D102
+        return cls()
 
     def __init__(self) -> None:
         self.sums = torch.zeros(3 + len(self.THRESHOLDS) + _BINS, dtype=torch.float64)
@@ -121,7 +129,12 @@ class NormalsEdgeMetric(Metric):
         {'edge_mean_angle': 45.0}
     """
 
+    protocol_keys = ("edge_width",)
     specs = (MetricSpec("edge_mean_angle", "deg", False),)
+
+    @classmethod
+    def create(cls, channels: int, settings: Mapping[str, Any]) -> Self:  # noqa: D102
+        return cls(width=settings["edge_width"])
 
     def __init__(self, width: int = 2) -> None:
         self.width = check_width(width)

@@ -7,6 +7,7 @@ inside a function is named here, by those who use it.
 from typing import Any
 
 from dejavu.config import MethodParams, Params, needs_text_pair
+from dejavu.config.evaluation import metric_modules
 from dejavu.runtime.code_hash import code_hash
 
 WITHOUT_EFFECT = (
@@ -84,7 +85,8 @@ def redaction_modules(redaction: dict[str, Any]) -> list[str]:
 
 def evaluation_modules(params: Params, task: str) -> list[str]:
     """Name what turns a task's checkpoints into metrics files."""
-    return ["evaluation.score", *task_modules(params, task), *reading_modules(params)]
+    modules = ["evaluation.score", *metric_modules(task), *task_modules(params, task)]
+    return modules + reading_modules(params)
 
 
 def gap_modules(params: Params, task: str) -> list[str]:

@@ -15,22 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dejavu.config.evaluation import EvaluationParams
 from dejavu.config.tasks import DepthParams, NormalsParams, SegmentationParams
 from dejavu.data.sample import IGNORE_INDEX, Batch, mirror_normals
-from dejavu.metrics import (
-    BoundaryF,
-    BoundaryIoU,
-    ComponentError,
-    ConfusionMetric,
-    DepthEdgeMetric,
-    DepthMetric,
-    DepthProtocol,
-    Metric,
-    NormalsEdgeMetric,
-    NormalsMetric,
-    TrimapIoU,
-)
 from dejavu.metrics.edges import depth_edges, label_changes, normal_edges
 from dejavu.tasks.losses import DEPTH_LOSSES, NORMALS_LOSSES, cross_entropy, ohem_cross_entropy
 
@@ -107,10 +93,6 @@ class Task(ABC):
         """Map a soft prediction, such as a mean of several, to what is scored."""
         return soft
 
-    @abstractmethod
-    def metrics(self, protocol: EvaluationParams) -> list[Metric]:
-        """Return fresh metrics of the task's protocol."""
-
 
 class Segmentation(Task):
     """Semantic segmentation: one logit per class.
@@ -166,15 +148,6 @@ class Segmentation(Task):
 
     def decide(self, soft: Tensor) -> Tensor:  # noqa: D102
         return soft.argmax(1)
-
-    def metrics(self, protocol: EvaluationParams) -> list[Metric]:  # noqa: D102
-        return [
-            ConfusionMetric(self.channels),
-            BoundaryIoU(self.channels, ratio=protocol.boundary_ratio),
-            BoundaryF(self.channels, tolerance=protocol.boundary_tolerance),
-            TrimapIoU(self.channels, widths=tuple(protocol.trimap_widths)),
-            ComponentError(self.channels),
-        ]
 
 
 class Depth(Task):
@@ -249,16 +222,6 @@ class Depth(Task):
         """Expectation of a value per bin under the output's softmax, B x 1 x H x W."""
         return (output.softmax(1) * values.view(1, -1, 1, 1)).sum(1, keepdim=True)
 
-    def metrics(self, protocol: EvaluationParams) -> list[Metric]:  # noqa: D102
-        scored = DepthProtocol(
-            min_depth=protocol.min_depth,
-            max_depth=protocol.max_depth,
-            crop=protocol.depth_crop,
-            alignment=protocol.depth_alignment,
-            reduction=protocol.depth_reduction,
-        )
-        return [DepthMetric(scored), DepthEdgeMetric(scored, width=protocol.edge_width)]
-
 
 class Normals(Task):
     """Surface normals: unit vectors.
@@ -301,9 +264,6 @@ class Normals(Task):
 
     def decide(self, soft: Tensor) -> Tensor:  # noqa: D102
         return F.normalize(soft, dim=1)
-
-    def metrics(self, protocol: EvaluationParams) -> list[Metric]:  # noqa: D102
-        return [NormalsMetric(), NormalsEdgeMetric(width=protocol.edge_width)]
 
 
 TASKS: dict[str, Callable[..., Task]] = {

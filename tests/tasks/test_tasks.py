@@ -6,10 +6,8 @@ import pytest
 import torch
 from skimage.transform import resize
 
-from dejavu.config.evaluation import EvaluationParams
 from dejavu.config.tasks import DepthParams, NormalsParams, SegmentationParams
 from dejavu.data.sample import IGNORE_INDEX, Batch
-from dejavu.metrics import DepthProtocol
 from dejavu.study.run import Run
 from dejavu.tasks.base import TASKS, Depth, Normals, Segmentation, create_task
 from dejavu.training.batches import StepBatch
@@ -204,34 +202,6 @@ def test_outputs_are_resized_between_pixel_centres(name: str, size: tuple[int, i
         np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
-def test_depth_metrics_follow_the_protocol_of_params() -> None:
-    params = EvaluationParams(
-        max_depth=5.0, depth_crop="garg", depth_alignment="median", depth_reduction="pixels"
-    )
-    metric, band = Depth().metrics(params)
-    protocol = DepthProtocol(1e-3, 5.0, "garg", "median", "pixels")
-    assert metric.protocol == band.protocol == protocol  # type: ignore[attr-defined]
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"scales": []},
-        {"scales": [1.0, 0.0]},
-        {"scales": [1.0, 1.0]},
-        {"overlap": 1.0},
-        {"window": [512]},
-        {"window": [0, 512]},
-        {"depth_crop": "Eigen"},
-        {"min_depth": 20.0},
-        {"max_depth": math.inf},
-    ],
-)
-def test_protocols_that_cannot_be_followed_are_refused(settings: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=next(iter(settings))):
-        EvaluationParams(**settings)
-
-
 CONDITIONS = ("live", "detached", "ground_truth", "zeros")
 
 
@@ -267,17 +237,6 @@ def test_normals_loss_is_one_minus_the_cosine_of_the_angle() -> None:
     raw = torch.tensor([1.0, 1.0, 0.0]).view(1, 3, 1, 1)
     target = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1)
     assert Normals().loss(raw, target).item() == pytest.approx(1 - np.cos(np.pi / 4))
-
-
-@every
-def test_primary_and_boundary_metrics_are_computed(name: str) -> None:
-    task, batch = made(name), sample()
-    values: dict[str, float] = {}
-    for metric in task.metrics(EvaluationParams()):
-        metric.update(task.predict(output(task)), task.target(batch))
-        values |= metric.compute()
-        assert set(metric.compute()) == {spec.name for spec in metric.specs}
-    assert {task.primary, task.boundary} <= set(values)
 
 
 @every
