@@ -6,7 +6,7 @@ import pytest
 from dejavu.config import EvaluationParams
 from dejavu.evaluation.metrics import create_metrics, protocol_of
 from dejavu.metrics.depth import DepthEdgeMetric, DepthMetric, DepthProtocol
-from tests.support.planting import copy_of_package, python
+from tests.support.planting import copy_of_package, imported, python
 from tests.support.tasks import every, made, output, sample
 
 NAMES = {
@@ -86,6 +86,18 @@ def test_metrics_have_the_settings_of_the_protocol() -> None:
         found |= vars(metric)
     settings = found["ratio"], found["tolerance"], found["widths"], found["num_classes"]
     assert settings == (0.1, 4, (3, 5), 4)
+
+
+def test_a_task_is_scored_without_the_metrics_of_others() -> None:
+    loaded = imported("""
+from dejavu.config import EvaluationParams
+from dejavu.evaluation.metrics import create_metrics
+from dejavu.tasks.base import create_task
+create_metrics(create_task("depth", []), EvaluationParams())
+""")
+    assert "dejavu.metrics.depth" in loaded
+    others = {"boundary", "components", "normals", "segmentation"}
+    assert loaded.isdisjoint(f"dejavu.metrics.{name}" for name in others)
 
 
 PLANTED = """

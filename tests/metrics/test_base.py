@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from dejavu import metrics
 from dejavu.data.sample import Batch
 from dejavu.metrics import (
     BoundaryF,
@@ -20,6 +21,7 @@ from dejavu.metrics import (
     NormalsMetric,
     TrimapIoU,
 )
+from tests.support.planting import imported
 
 CLASSES = 4
 LABELS: list[Callable[[], Metric]] = [
@@ -265,3 +267,14 @@ def test_impossible_classes_are_refused(make: Callable[[], Metric]) -> None:
         kind(0)  # type: ignore[call-arg]
     with pytest.raises(ValueError, match="ignore_index=3: must be none of the classes 0 to 3"):
         kind(4, ignore_index=3)  # type: ignore[call-arg]
+
+
+def test_names_are_imported_when_they_are_asked_for() -> None:
+    assert imported("import dejavu.metrics") == {"dejavu._aliases", "dejavu.metrics"}
+    loaded = imported("from dejavu.metrics import NormalsMetric")
+    assert "dejavu.metrics.normals" in loaded
+    assert "dejavu.metrics.depth" not in loaded
+    for name in metrics.__all__:
+        assert getattr(metrics, name).__name__ == name
+    with pytest.raises(AttributeError, match=r"module 'dejavu\.metrics' has no attribute 'mIoU'"):
+        _ = metrics.mIoU
