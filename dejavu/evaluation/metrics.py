@@ -20,7 +20,7 @@ def create_metrics(task: Task, protocol: EvaluationParams) -> list[Metric]:
         others by module, in the order in which they stand there.
 
     Example:
-        >>> from dejavu.tasks.base import create_task
+        >>> from dejavu.tasks.registry import create_task
         >>> metrics = create_metrics(create_task("normals", []), EvaluationParams())
         >>> [type(metric).__name__ for metric in metrics]
         ['NormalsMetric', 'NormalsEdgeMetric']

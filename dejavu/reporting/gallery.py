@@ -37,7 +37,7 @@ from dejavu.reporting.pictures import colour
 from dejavu.reporting.style import METHODS, MUTED, styled
 from dejavu.runtime.progress import Progress, silent
 from dejavu.runtime.seeding import fold, generator
-from dejavu.tasks.base import Segmentation
+from dejavu.tasks.segmentation import Segmentation
 from dejavu.training.criterion import build_redaction
 from dejavu.training.loop import prepare_torch
 

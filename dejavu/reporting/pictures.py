@@ -8,7 +8,10 @@ from matplotlib import colormaps
 from torch import Tensor
 
 from dejavu.data.sample import IGNORE_INDEX
-from dejavu.tasks.base import Depth, Normals, Segmentation, Task
+from dejavu.tasks.base import Task
+from dejavu.tasks.depth import Depth
+from dejavu.tasks.normals import Normals
+from dejavu.tasks.segmentation import Segmentation
 
 
 @singledispatch

@@ -62,7 +62,7 @@ def network_modules(params: Params, network: str) -> list[str]:
 
 def task_modules(params: Params, task: str) -> list[str]:
     """Name what a task of the study computes with."""
-    return ["tasks.base"]
+    return ["tasks.registry", f"tasks.{task}"]
 
 
 def regeneration_modules(method: MethodParams) -> list[str]:

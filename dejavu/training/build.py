@@ -7,7 +7,8 @@ from torch import nn
 
 from dejavu.config import NetworkParams
 from dejavu.networks.registry import create_model, dense_head
-from dejavu.tasks.base import Task, create_task
+from dejavu.tasks.base import Task
+from dejavu.tasks.registry import create_task
 
 
 def build_task(identity: dict[str, Any], palette: Sequence[Sequence[int]]) -> Task:

@@ -28,7 +28,7 @@ from dejavu.method.crm import CRM
 from dejavu.method.distances import TERMS
 from dejavu.method.redaction import REDACTIONS
 from dejavu.runtime.errors import ParamsError
-from dejavu.tasks.base import TASKS
+from dejavu.tasks.registry import task_names
 from tests.support.studies import ON_DISK, TINY, disk_params, tiny_params, with_value
 
 ROOT = Path(__file__).parents[2]
@@ -57,7 +57,7 @@ def test_rendering_params_loses_nothing() -> None:
 
 
 def test_names_in_params_are_the_names_in_the_code() -> None:
-    assert set(get_args(TaskName)) == set(TASKS)
+    assert set(get_args(TaskName)) == set(task_names())
     sections = get_args(get_args(RedactionParams)[0])
     fields = {
         get_args(s.model_fields["name"].annotation)[0]: set(s.model_fields) - {"name"}
@@ -239,7 +239,7 @@ def test_a_derangement_needs_two_images() -> None:
 def test_the_text_pairs_batch_must_fit_the_pool_only_where_it_is_used() -> None:
     tree = with_value("text_pair.batch_size", 13)
     parse_params(tree, "unused")
-    text = {"gamma": dict.fromkeys(TASKS, 1.0)}
+    text = {"gamma": dict.fromkeys(task_names(), 1.0)}
     tree["methods"]["dejavu-spatial"]["dejavu"]["text"] = text
     assert "text_pair.batch_size: 13 is larger than the pool" in message(tree)
 
@@ -361,7 +361,7 @@ def test_captions_and_counts_are_of_rooms_alone() -> None:
     tree = disk_tree("coco", methods=tiny_params().model_dump(mode="json")["methods"])
     tree["train"]["subset"] = 10**6  # known to be too many when the data has been found
     parse_params(tree, "x")
-    text = {"gamma": dict.fromkeys(TASKS, 1.0)}
+    text = {"gamma": dict.fromkeys(task_names(), 1.0)}
     tree["methods"]["dejavu-spatial"]["dejavu"]["text"] = text
     assert "methods.dejavu-spatial.dejavu.text: coco has no captions; leave it out" in message(tree)
 

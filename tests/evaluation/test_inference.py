@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from dejavu.config import EvaluationParams
 from dejavu.datasets.reading.raw import Array
 from dejavu.evaluation.inference import infer
-from dejavu.tasks.base import TASKS, Task, create_task
+from dejavu.tasks.base import Task
+from dejavu.tasks.registry import create_task, task_names
 
 PALETTE = [(9, 9, 9)] * 4
 HEIGHT, WIDTH = 10, 13
@@ -124,7 +125,9 @@ def agree(found: Array, expected: Array, tolerance: float = 2e-5) -> None:
     np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
 
 
-tasks = pytest.mark.parametrize("task", [create_task(name, PALETTE) for name in TASKS], ids=TASKS)
+tasks = pytest.mark.parametrize(
+    "task", [create_task(name, PALETTE) for name in task_names()], ids=task_names()
+)
 
 
 # ---- views ---------------------------------------------------------------------------------------

@@ -92,7 +92,7 @@ def test_a_task_is_scored_without_the_metrics_of_others() -> None:
     loaded = imported("""
 from dejavu.config import EvaluationParams
 from dejavu.evaluation.metrics import create_metrics
-from dejavu.tasks.base import create_task
+from dejavu.tasks.registry import create_task
 create_metrics(create_task("depth", []), EvaluationParams())
 """)
     assert "dejavu.metrics.depth" in loaded
@@ -135,7 +135,7 @@ def test_a_new_metric_is_one_new_file(tmp_path: Path) -> None:
 import torch
 from dejavu.config import EvaluationParams
 from dejavu.evaluation.metrics import create_metrics, protocol_of
-from dejavu.tasks.base import create_task
+from dejavu.tasks.registry import create_task
 params = EvaluationParams(boundary_tolerance=6)
 metrics = create_metrics(create_task("normals", []), params)
 metrics[-1].update(torch.ones(2, 3, 1, 1), torch.ones(2, 3, 1, 1))

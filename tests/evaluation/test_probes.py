@@ -13,7 +13,7 @@ from dejavu.evaluation.oracle import ground_truth, held_out, train_alone, zeros
 from dejavu.evaluation.probes import measure_probes
 from dejavu.study.layout import Layout
 from dejavu.study.run import Run
-from dejavu.tasks.base import TASKS
+from dejavu.tasks.registry import create_task, task_names
 from dejavu.training.checkpoint import load_checkpoint
 from dejavu.training.loop import prepare_torch, train
 from tests.support.studies import TINY, tiny_params
@@ -21,7 +21,7 @@ from tests.support.studies import TINY, tiny_params
 BLOCKS = {"name": "random_blocks", "block": 8, "keep": 0.3}
 LOSS: dict[str, Any] = {
     "redaction": BLOCKS,
-    "gamma": dict.fromkeys(TASKS, 2.0),
+    "gamma": dict.fromkeys(task_names(), 2.0),
     "crm": {"width": 4},
 }
 STORE = Path("store")
@@ -37,7 +37,7 @@ def with_condition(condition: str) -> Params:
     return tiny_params(methods={"baseline": {}, "arm": {"dejavu": LOSS | {"condition": condition}}})
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", task_names())
 @pytest.mark.parametrize("condition", ["zeros", "ground_truth"])
 def test_alone_the_crm_is_what_it_would_be_beside_the_network(condition: str, task: str) -> None:
     run = Run(with_condition(condition), task, "fpn", "arm", 0)
@@ -93,7 +93,7 @@ def test_the_live_probe_is_the_method_itself() -> None:
 
 
 def test_held_out_is_the_mean_over_images_of_unequal_batches() -> None:
-    val, task = PreparedSplit(Layout(tiny_params()).data, "val"), TASKS["depth"]([])
+    val, task = PreparedSplit(Layout(tiny_params()).data, "val"), create_task("depth", [])
 
     class Counted:
         """Stands for L_DV: each batch's is the mean of its images' numbers."""

@@ -12,7 +12,7 @@ from dejavu.data.store import PreparedSplit
 from dejavu.evaluation.score import evaluate
 from dejavu.runtime.errors import CheckpointError, DataError
 from dejavu.study.run import Run
-from dejavu.tasks.base import TASKS
+from dejavu.tasks.registry import create_task
 from dejavu.training.build import build_network
 from dejavu.training.checkpoint import load_checkpoint, load_model
 from dejavu.training.loop import train
@@ -87,7 +87,7 @@ def test_damaged_data_is_not_scored(
 def test_deployed_weights_are_the_base_networks_alone(params: Params, checkpoint: Path) -> None:
     """The plain names load into the network as the baseline has it, without anything else."""
     baseline = Run(params, "segmentation", "fpn", "baseline", 0)
-    model = build_network(baseline.identity(), TASKS["segmentation"]([(0, 0, 0)] * 12))
+    model = build_network(baseline.identity(), create_task("segmentation", [(0, 0, 0)] * 12))
     plain = {k for k in load_file(checkpoint) if not k.startswith("criterion.")}
     assert set(load_model(checkpoint).state_dict()) == plain == set(model.state_dict())
 

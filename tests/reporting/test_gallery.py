@@ -15,7 +15,7 @@ from dejavu.method.redaction import REDACTIONS
 from dejavu.reporting import gallery
 from dejavu.reporting.figures import QualitativeRow, save
 from dejavu.runtime.seeding import generator
-from dejavu.tasks.base import Segmentation
+from dejavu.tasks.segmentation import Segmentation
 from dejavu.training.criterion import build_redaction
 
 

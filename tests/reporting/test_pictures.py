@@ -4,7 +4,10 @@ import torch
 
 from dejavu.data.sample import IGNORE_INDEX
 from dejavu.reporting.pictures import colour, colour_error, error
-from dejavu.tasks.base import Depth, Normals, Segmentation, Task
+from dejavu.tasks.base import Task
+from dejavu.tasks.depth import Depth
+from dejavu.tasks.normals import Normals
+from dejavu.tasks.segmentation import Segmentation
 from tests.support.tasks import PALETTE, every, made, masked, output, sample
 
 

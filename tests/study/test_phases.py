@@ -20,7 +20,7 @@ from dejavu.study.phases import (
     text_pair_hash,
 )
 from dejavu.study.run import Run
-from dejavu.tasks.base import TASKS
+from dejavu.tasks.registry import task_names
 from tests.support.studies import TINY, tiny_params, with_value
 
 
@@ -44,8 +44,8 @@ def changed(path: str, value: Any) -> Params:
         ("methods.dejavu-spatial.dejavu.crm.width", 8),
         ("methods.dejavu-spatial.dejavu.crm.passes", 2),
         ("methods.dejavu-spatial.dejavu.distance", {"mse": 1.0, "l1": 1.0}),
-        ("methods.dejavu-spatial.dejavu.cyclic", {"gamma": dict.fromkeys(TASKS, 1.0)}),
-        ("methods.dejavu-spatial.dejavu.text", {"gamma": dict.fromkeys(TASKS, 1.0)}),
+        ("methods.dejavu-spatial.dejavu.cyclic", {"gamma": dict.fromkeys(task_names(), 1.0)}),
+        ("methods.dejavu-spatial.dejavu.text", {"gamma": dict.fromkeys(task_names(), 1.0)}),
         ("methods.dejavu-spatial.boundary_weight", 1.0),
         ("methods.dejavu-spatial.erasing", 0.5),
         ("methods.dejavu-spatial.steps_factor", 2.0),
@@ -90,7 +90,7 @@ def test_weights_are_the_tasks_own(params: Params) -> None:
 
 
 def supervised(**text: Any) -> Params:
-    tree = {"gamma": dict.fromkeys(TASKS, 1.0)} | text
+    tree = {"gamma": dict.fromkeys(task_names(), 1.0)} | text
     return changed("methods.dejavu-spatial.dejavu.text", tree)
 
 

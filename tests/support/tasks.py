@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 from dejavu.data.sample import IGNORE_INDEX, Batch
-from dejavu.tasks.base import Task, create_task
+from dejavu.tasks.base import Task
+from dejavu.tasks.registry import create_task, task_names
 
 PALETTE = [(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)]
 BINS = 12
 HEADS = {"log": {}, "linear": {"head": "linear"}, "bins": {"head": "bins", "bins": BINS}}
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
-    **{name: (name, {}) for name in ("segmentation", "depth", "normals")},
+    **{name: (name, {}) for name in task_names()},
     "ohem": ("segmentation", {"loss": "ohem"}),
     "depth-linear": ("depth", HEADS["linear"] | {"loss": "l1"}),
     "depth-bins": ("depth", HEADS["bins"] | {"loss": "berhu"}),

@@ -12,7 +12,7 @@ from dejavu.config import Params
 from dejavu.data.store import PreparedSplit
 from dejavu.runtime.errors import CheckpointError, DataError, DejaVuError, ParamsError
 from dejavu.study.run import Run
-from dejavu.tasks.base import TASKS
+from dejavu.tasks.registry import create_task, task_names
 from dejavu.training.checkpoint import load_checkpoint
 from dejavu.training.loop import train, work_folder
 from dejavu.training.step import TrainingModule
@@ -31,11 +31,11 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 def conditioned(condition: str) -> Params:
     spatial = json.loads(json.dumps(TINY["methods"]["dejavu-spatial"]))
     spatial["dejavu"] |= {"condition": condition, "crm": {"width": 4}}
-    spatial["dejavu"]["gamma"] = dict.fromkeys(TASKS, 5.0)
+    spatial["dejavu"]["gamma"] = dict.fromkeys(task_names(), 5.0)
     return tiny_params(methods={"baseline": {}, "arm": spatial})
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", task_names())
 def test_arms_are_paired_byte_for_byte(task: str, data: Path, tmp_path: Path) -> None:
     """No gradient from the DejaVu loss: exactly the baseline's network (METHOD's pairing test)."""
     made = {}
@@ -57,7 +57,7 @@ def test_the_crm_trains_whatever_it_is_conditioned_on(data: Path, tmp_path: Path
     path = tmp_path / "arm.safetensors"
     train(run, data, tmp_path, path)
     trained = load_checkpoint(path).criterion
-    task = TASKS["depth"]([])
+    task = create_task("depth", [])
     fresh = TrainingModule(run, task, torch.device("cpu")).criterion
     assert trained is not None
     assert fresh is not None
@@ -228,7 +228,7 @@ def test_base_and_crm_are_clipped_apart(data: Path, tmp_path: Path) -> None:
     """A huge gradient in the CRM must not shrink the base network's step."""
     params = conditioned("detached")
     huge = json.loads(params.model_dump_json())
-    huge["methods"]["arm"]["dejavu"]["gamma"] = dict.fromkeys(TASKS, 1e6)
+    huge["methods"]["arm"]["dejavu"]["gamma"] = dict.fromkeys(task_names(), 1e6)
     paths = []
     for tree in (params.model_dump(), huge):
         paths.append(tmp_path / f"{len(paths)}.safetensors")

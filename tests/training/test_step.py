@@ -13,7 +13,7 @@ from dejavu.method.attention import SharedAttention
 from dejavu.metrics.edges import distance_to
 from dejavu.runtime.errors import CheckpointError
 from dejavu.study.run import Run
-from dejavu.tasks.base import TASKS
+from dejavu.tasks.registry import create_task, task_names
 from dejavu.training.batches import Batches, StepBatch
 from dejavu.training.regeneration import derangement
 from dejavu.training.step import TrainingModule, forward
@@ -21,7 +21,7 @@ from tests.support.studies import TINY, tiny_params
 
 CPU = torch.device("cpu")
 BLOCKS = {"name": "random_blocks", "block": 8, "keep": 0.3}
-GAMMA = dict.fromkeys(TASKS, 0.5)
+GAMMA = dict.fromkeys(task_names(), 0.5)
 LOSS: dict[str, Any] = {"redaction": BLOCKS, "gamma": GAMMA, "crm": {"width": 4}}
 
 
@@ -41,7 +41,7 @@ def pool(data: Path) -> PreparedSplit:
 def module_of(
     method: dict[str, Any], pool: PreparedSplit, task: str = "segmentation"
 ) -> TrainingModule:
-    return TrainingModule(run_of(method, task), TASKS[task](pool.manifest.palette), CPU)
+    return TrainingModule(run_of(method, task), create_task(task, pool.manifest.palette), CPU)
 
 
 def batch_of(pool: PreparedSplit, method: dict[str, Any]) -> StepBatch:
@@ -72,7 +72,7 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", task_names())
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_has_its_losses_and_they_reach_the_network(
     name: str, task: str, pool: PreparedSplit
@@ -116,7 +116,7 @@ def test_erasing_erases_rectangles_of_some_images(pool: PreparedSplit) -> None:
 
 def test_pixels_near_edges_weigh_more(pool: PreparedSplit) -> None:
     method = {"boundary_weight": 3.0, "boundary_width": 1}
-    batch, task = batch_of(pool, method), TASKS["segmentation"](pool.manifest.palette)
+    batch, task = batch_of(pool, method), create_task("segmentation", pool.manifest.palette)
     module, plain = module_of(method, pool), module_of({}, pool)
     output = forward(plain.model, batch.images.image, 0, 0)
     near = distance_to(task.edges(batch.images.label)) <= 1
@@ -195,7 +195,7 @@ def test_unlabelled_images_are_regenerated_too(pool: PreparedSplit) -> None:
     method = METHODS["live"]
     batch = batch_of(pool, method)
     unlabelled = batch.images.hide_labels(torch.zeros_like(batch.images.label, dtype=torch.bool))
-    for task in TASKS:
+    for task in task_names():
         module = module_of(method, pool, task)
         losses = module.losses(StepBatch(unlabelled, batch.scenes), 0)
         assert losses["task"] == 0
@@ -230,7 +230,7 @@ def test_dropout_has_a_stream_of_its_own() -> None:
 
 
 def test_seeds_draw_their_own_weights(pool: PreparedSplit) -> None:
-    task = TASKS["depth"]([])
+    task = create_task("depth", [])
     states = [
         TrainingModule(run_of({}, "depth", seed), task, CPU).model.state_dict() for seed in (0, 1)
     ]
