@@ -1,15 +1,18 @@
 """Image files in, arrays out: each checks that the file is what its name promises."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from typing import TYPE_CHECKING, Any
 
 from dejavu.runtime.errors import DataError
+from dejavu.runtime.lazy_imports import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -64,6 +67,8 @@ def _read_mode(path: Path, modes: tuple[str, ...], expected: str) -> NDArray[Any
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """Open and decode an image; whatever Pillow says of a damaged file becomes a `DataError`."""
+    from PIL import Image, UnidentifiedImageError  # not above: planning opens no image
+
     try:
         image = Image.open(path)
         image.load()

@@ -5,15 +5,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from dejavu.datasets.fetching.download import Download
 from dejavu.datasets.reading.decoding import read_image
 from dejavu.runtime.errors import DataError
 
-Array = NDArray[Any]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Array: TypeAlias = "NDArray[Any]"  # in quotes: planning reads this module without NumPy
 Intrinsics = tuple[float, float, float, float]
 
 
