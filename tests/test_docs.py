@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import get_args
 
@@ -12,6 +11,7 @@ import dejavu
 from dejavu.config import DejaVuParams, load_params
 from dejavu.method.distances import TERMS
 from dejavu.method.redaction import REDACTIONS
+from dejavu.method.redaction.base import settings_of
 from tests.support.paths import (
     ROOT,
     missing,
@@ -72,9 +72,7 @@ def test_every_public_name_is_documented(name: str) -> None:
 
 def test_the_table_of_redactions_has_them_all_with_their_parameters() -> None:
     table = {cells[0].strip("`"): codes(cells[3]) for cells in rows(section("Redactions"))}
-    assert table == {
-        name: [field.name for field in fields(redaction)] for name, redaction in REDACTIONS.items()
-    }
+    assert table == {name: [*settings_of(redaction)] for name, redaction in REDACTIONS.items()}
 
 
 def test_the_table_of_terms_has_them_all() -> None:

@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 
 from dejavu.method.features import FeatureTap
 from dejavu.method.loss import MSE, Regeneration, RegenerationLoss, class_probabilities
-from dejavu.method.redaction import Redacted, Redaction, check_images
+from dejavu.method.redaction.base import Redacted, Redaction, check_images
 
 EVALUATION_SEED = 0
 """Seed of the redaction's draws in evaluation mode, the same for every image."""

@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dejavu.method.redaction import check_images
+from dejavu.method.redaction.base import check_images
 from dejavu.runtime.collective import mean_across
 from dejavu.runtime.errors import DejaVuError
 from dejavu.runtime.torchvision_import import import_torchvision

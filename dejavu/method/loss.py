@@ -11,7 +11,7 @@ from torch import Generator, Tensor, nn
 
 from dejavu.method.crm import CRM
 from dejavu.method.distances import Reconstruction
-from dejavu.method.redaction import Redaction, check_images
+from dejavu.method.redaction.base import Redaction, check_images
 
 MSE = {"mse": 1.0}
 """The default distance: the mean squared error alone."""

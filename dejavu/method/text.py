@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dejavu.method.redaction import check_images
+from dejavu.method.redaction.base import check_images
 from dejavu.runtime.errors import CheckpointError
 from dejavu.runtime.torchvision_import import import_torchvision
 

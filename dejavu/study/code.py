@@ -80,7 +80,7 @@ def regeneration_modules(method: MethodParams) -> list[str]:
 def redaction_modules(redaction: dict[str, Any]) -> list[str]:
     """Name the modules of a redaction and of its parts."""
     parts = [redaction_modules(part) for part in redaction.get("redactions", ())]
-    return ["method.redaction", *(name for part in parts for name in part)]
+    return [f"method.redaction.{redaction['name']}", *(name for part in parts for name in part)]
 
 
 def evaluation_modules(params: Params, task: str) -> list[str]:

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from dejavu.data.sample import IMAGE_MEAN, IMAGE_STD
 from dejavu.method.loss import DejaVuLoss, RegenerationLoss
-from dejavu.method.redaction import Redaction, create_redaction
+from dejavu.method.redaction.base import Redaction
+from dejavu.method.redaction.registry import create_redaction
 from dejavu.networks.registry import dense_head
 from dejavu.runtime.errors import ParamsError
 from dejavu.tasks.base import Task

@@ -9,107 +9,70 @@ be told from a pixel that has it.
 Random draws are made on the generator's device (the CPU when there is none) and moved to the
 image's, so that a CPU generator gives the same masks on every device. Every image of a batch has
 draws of its own.
+
+Each redaction is a file of this folder. Names are imported when first used: a class such as
+``RandomBlocks`` from the file of its name, ``random_blocks.py``.
 """
 
-import difflib
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields
-from typing import Any
+import importlib
+import re
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
-from dejavu.method.redaction.base import Identity, Redacted, Redaction, check_images
-from dejavu.method.redaction.combined import Combination, Compose, RandomChoice
-from dejavu.method.redaction.spatial import (
-    Blank,
-    Checkerboard,
-    GridSample,
-    RandomBlocks,
-    SparsePixels,
-    SpatialRedaction,
-)
-from dejavu.method.redaction.spectral import (
-    MAX_FREQUENCY,
-    BandStop,
-    BlockDCT,
-    FourierRedaction,
-    HighPass,
-    LowPass,
-    SpectralRedaction,
-)
+if TYPE_CHECKING:
+    from dejavu.method.redaction.band_stop import BandStop as BandStop
+    from dejavu.method.redaction.base import Redacted as Redacted
+    from dejavu.method.redaction.base import Redaction as Redaction
+    from dejavu.method.redaction.base import check_images as check_images
+    from dejavu.method.redaction.blank import Blank as Blank
+    from dejavu.method.redaction.block_dct import BlockDCT as BlockDCT
+    from dejavu.method.redaction.checkerboard import Checkerboard as Checkerboard
+    from dejavu.method.redaction.combined import Combination as Combination
+    from dejavu.method.redaction.compose import Compose as Compose
+    from dejavu.method.redaction.grid_sample import GridSample as GridSample
+    from dejavu.method.redaction.high_pass import HighPass as HighPass
+    from dejavu.method.redaction.identity import Identity as Identity
+    from dejavu.method.redaction.low_pass import LowPass as LowPass
+    from dejavu.method.redaction.random_blocks import RandomBlocks as RandomBlocks
+    from dejavu.method.redaction.random_choice import RandomChoice as RandomChoice
+    from dejavu.method.redaction.registry import REDACTIONS as REDACTIONS
+    from dejavu.method.redaction.registry import create_redaction as create_redaction
+    from dejavu.method.redaction.sparse_pixels import SparsePixels as SparsePixels
+    from dejavu.method.redaction.spatial import SpatialRedaction as SpatialRedaction
+    from dejavu.method.redaction.spectral import MAX_FREQUENCY as MAX_FREQUENCY
+    from dejavu.method.redaction.spectral import FourierRedaction as FourierRedaction
+    from dejavu.method.redaction.spectral import SpectralRedaction as SpectralRedaction
 
-__all__ = [
-    "MAX_FREQUENCY",
-    "REDACTIONS",
-    "BandStop",
-    "Blank",
-    "BlockDCT",
-    "Checkerboard",
-    "Combination",
-    "Compose",
-    "FourierRedaction",
-    "GridSample",
-    "HighPass",
-    "Identity",
-    "LowPass",
-    "RandomBlocks",
-    "RandomChoice",
-    "Redacted",
-    "Redaction",
-    "SparsePixels",
-    "SpatialRedaction",
-    "SpectralRedaction",
-    "check_images",
-    "create_redaction",
-]
-
-_ALL = (
-    *(Checkerboard, RandomBlocks, SparsePixels, GridSample),
-    *(LowPass, HighPass, BandStop, BlockDCT),
-    *(Identity, Blank),
-    *(Compose, RandomChoice),
-)
-
-REDACTIONS: dict[str, type[Redaction]] = {redaction.name: redaction for redaction in _ALL}
-"""All redactions by name."""
+_SHARED = {
+    "MAX_FREQUENCY": "spectral",
+    "REDACTIONS": "registry",
+    "Combination": "combined",
+    "FourierRedaction": "spectral",
+    "Redacted": "base",
+    "Redaction": "base",
+    "SpatialRedaction": "spatial",
+    "SpectralRedaction": "spectral",
+    "check_images": "base",
+    "create_redaction": "registry",
+}
+"""Files of the names that are no redaction's."""
 
 
-def create_redaction(name: str, **settings: Any) -> Redaction:
-    """Make a redaction from its name and its settings; those with a default may be left out.
-
-    Args:
-        name: its name in `REDACTIONS`.
-        settings: its arguments. The ``redactions`` of a combination may be mappings of a name
-            and settings, such as YAML has, as well as redactions.
-
-    Raises:
-        ValueError: the name or a setting is unknown, or a setting is missing or impossible.
-
-    Example:
-        >>> create_redaction("low_pass", cutoff=0.3)
-        LowPass(cutoff=0.3)
-        >>> create_redaction("compose", redactions=[{"name": "identity"}, LowPass(cutoff=0.3)])
-        Compose(redactions=(Identity(), LowPass(cutoff=0.3)))
-    """
-    if name not in REDACTIONS:
-        near = difflib.get_close_matches(name, REDACTIONS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(REDACTIONS)}"
-        raise ValueError(f"name={name!r}: no such redaction; {hint}")
-    redaction = REDACTIONS[name]
-    required = [field.name for field in fields(redaction) if field.default is MISSING]
-    optional = [field.name for field in fields(redaction) if field.default is not MISSING]
-    if not {*required} <= {*settings} <= {*required, *optional}:
-        raise ValueError(
-            f"redaction {name!r} takes the settings ({', '.join(required)}), "
-            f"but was given ({', '.join(settings)})"
-            + (f"; it may take ({', '.join(optional)}), too" if optional else "")
-        )
-    if isinstance(settings.get("redactions"), Sequence):
-        settings["redactions"] = [_create_part(part) for part in settings["redactions"]]
-    return redaction(**settings)
+def __getattr__(name: str) -> Any:
+    if name == "__all__":  # from dejavu.method.redaction import *
+        return _public_names()
+    file = _SHARED.get(name) or re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    if file == name or not find_spec(f"{__name__}.{file}"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{file}"), name)
+    return value
 
 
-def _create_part(part: Any) -> Any:
-    if not isinstance(part, Mapping):
-        return part  # the combination refuses what is no redaction
-    if "name" not in part:
-        raise ValueError(f"redactions: {dict(part)} has no name")
-    return create_redaction(**part)
+def __dir__() -> list[str]:
+    return [*globals(), *_public_names()]
+
+
+def _public_names() -> list[str]:
+    from dejavu.method.redaction.registry import REDACTIONS
+
+    return sorted([*_SHARED, *(redaction.__name__ for redaction in REDACTIONS.values())])

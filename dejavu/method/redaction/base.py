@@ -1,11 +1,25 @@
-"""What a redaction is, the checks that all of them share, and the one that removes nothing."""
+"""What a redaction is, what its settings may be, and the checks that redactions share."""
 
+from __future__ import annotations
+
+import operator
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from functools import cache
+from typing import (
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    TypedDict,
+    Unpack,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
-import torch
-from torch import Generator, Tensor
+from dejavu.runtime.lazy_imports import torch
 
 Kind = Literal["spatial", "spectral", "mixed", "none"]
 
@@ -19,19 +33,25 @@ class Redacted(NamedTuple):
             spectral redaction, which changes every pixel.
     """
 
-    image: Tensor
-    keep: Tensor | None
+    image: torch.Tensor
+    keep: torch.Tensor | None
 
 
 @dataclass(frozen=True)
 class Redaction(ABC):
     """A rule that takes information from images.
 
+    Its settings are the fields that `setting` describes; impossible values are refused.
+
     Attributes:
-        name: its name in `REDACTIONS` and in params.
+        name: its name in `REDACTIONS` and in params, which is also the name of its file.
     """
 
     name: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        for name, described in settings_of(type(self)).items():
+            described.check(name, getattr(self, name))
 
     @property
     @abstractmethod
@@ -46,7 +66,12 @@ class Redaction(ABC):
         """Side in pixels of the largest hole by definition (blocks that touch count singly)."""
         return 0
 
-    def __call__(self, image: Tensor, generator: Generator | None = None) -> Redacted:
+    @property
+    def smallest_side(self) -> int:
+        """Smallest height and width in pixels of the images that it can redact."""
+        return 1
+
+    def __call__(self, image: torch.Tensor, generator: torch.Generator | None = None) -> Redacted:
         """Redact a batch of B x C x H x W images.
 
         Args:
@@ -57,31 +82,131 @@ class Redaction(ABC):
             ValueError: the images are no finite floating-point batch, or too small to redact.
         """
         check_images("image", image)
+        height, width = image.shape[-2:]
+        if min(height, width) < self.smallest_side:
+            raise ValueError(
+                f"image is {height} x {width} pixels; {self} needs at least "
+                f"{self.smallest_side} x {self.smallest_side}"
+            )
         return self._redact(image, generator)
 
     @abstractmethod
-    def _redact(self, image: Tensor, generator: Generator | None) -> Redacted:
+    def _redact(self, image: torch.Tensor, generator: torch.Generator | None) -> Redacted:
         """Redact a batch that was checked."""
 
 
-@dataclass(frozen=True)
-class Identity(Redaction):
-    """Nothing is removed: the control in which the prediction is not needed.
+class Bounds(TypedDict, total=False):
+    """What a setting's value must be: above, at least, below, at most; a sequence's length."""
+
+    gt: float
+    ge: float
+    lt: float
+    le: float
+    min_length: int
+
+
+def setting(description: str, example: Any = None, **bounds: Unpack[Bounds]) -> dict[str, Any]:
+    """Describe a setting of a redaction, as metadata of its field.
+
+    From it, and from the field's type (``int``, ``float``, a ``Literal``), come the check of its
+    values, its entry in params, and an example of the redaction.
+
+    Args:
+        description: what it means, with its unit.
+        example: a typical value; needed where the field has no default.
+        bounds: what a value must be.
 
     Example:
-        >>> image = torch.ones(1, 3, 4, 4)
-        >>> Identity()(image).image is image
-        True
+        >>> from dataclasses import field
+        >>> @dataclass(frozen=True)
+        ... class Crop(Redaction):
+        ...     kind = "spatial"
+        ...     side: int = field(metadata=setting("side of what is kept, in pixels", 8, ge=1))
+        ...     def _redact(self, image, generator):
+        ...         return Redacted(image[..., : self.side, : self.side], None)
+        >>> Crop(side=0)
+        Traceback (most recent call last):
+        ValueError: side=0: must be a whole number and at least 1 (side of what is kept, in pixels)
+    """
+    return {"description": description, "example": example, "bounds": bounds}
+
+
+_RULES: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
+    "gt": (operator.gt, "above"),
+    "ge": (operator.ge, "at least"),
+    "lt": (operator.lt, "below"),
+    "le": (operator.le, "at most"),
+    "min_length": (
+        lambda value, length: isinstance(value, Sequence) and len(value) >= length,
+        "a sequence of at least",
+    ),
+}
+
+
+class Setting(NamedTuple):
+    """A setting of a redaction.
+
+    Attributes:
+        type: of its values; a ``Literal`` lists them.
+        description: what it means, with its unit.
+        example: a typical value.
+        bounds: what a value must be, as in `Bounds`.
+        default: `dataclasses.MISSING` where there is none.
     """
 
-    name = "identity"
-    kind = "none"
+    type: Any
+    description: str
+    example: Any
+    bounds: Mapping[str, Any]
+    default: Any
 
-    def _redact(self, image: Tensor, generator: Generator | None) -> Redacted:
-        return Redacted(image, torch.ones_like(image[:, :1]))
+    @property
+    def required(self) -> bool:
+        """Whether it has no default."""
+        return self.default is MISSING
+
+    def check(self, name: str, value: object) -> None:
+        """Refuse an impossible value.
+
+        Raises:
+            ValueError: the message holds the setting's name, the value and the rule.
+        """
+        choices = get_args(self.type) if get_origin(self.type) is Literal else ()
+        rules = [f"{_RULES[key][1]} {bound:.4g}" for key, bound in self.bounds.items()]
+        if choices:
+            allowed, rules = value in choices, [" or ".join(map(repr, choices))]
+        elif self.type is int:
+            allowed = isinstance(value, int) and self._within_bounds(value)
+            rules.insert(0, "a whole number")
+        else:
+            allowed = self._within_bounds(value)
+        require(allowed, name, value, f"{' and '.join(rules)} ({self.description})")
+
+    def _within_bounds(self, value: object) -> bool:
+        return all(_RULES[key][0](value, bound) for key, bound in self.bounds.items())
 
 
-def check_images(argument: str, images: Tensor) -> None:
+@cache
+def settings_of(redaction: type[Redaction]) -> dict[str, Setting]:
+    """Return the settings of a redaction by name, those that are given by keyword alone last.
+
+    Fields without a description by `setting` are not among them.
+    """
+    described = [field for field in fields(redaction) if "description" in field.metadata]
+    return {
+        field.name: Setting(_type(redaction, field), default=field.default, **field.metadata)
+        for field in sorted(described, key=lambda field: bool(field.kw_only))
+    }
+
+
+def _type(redaction: type[Redaction], field: Field[Any]) -> Any:
+    """Read the annotation of a field where it is declared; a subclass's own are left unread."""
+    lineage = [one for one in reversed(redaction.__mro__) if is_dataclass(one)]
+    home = next(one for one in lineage if field in fields(one))
+    return get_type_hints(home)[field.name]
+
+
+def check_images(argument: str, images: torch.Tensor) -> None:
     """Refuse what is not a batch of finite floating-point maps, B x C x H x W.
 
     Raises:
@@ -113,17 +238,6 @@ def require(allowed: bool, setting: str, value: object, rule: str) -> None:
         raise ValueError(f"{setting}={value!r}: must be {rule}")
 
 
-def check_side(setting: str, side: int, smallest: int) -> None:
-    """Refuse what is not a whole number of pixels, at least ``smallest``."""
-    whole = isinstance(side, int) and side >= smallest
-    require(whole, setting, side, f"a whole number of pixels, at least {smallest}")
-
-
-def check_fraction(keep: float) -> None:
-    """Refuse a fraction to keep that is not above 0 and below 1."""
-    require(0 < keep < 1, "keep", keep, "above 0 and below 1")
-
-
 def number_kept(keep: float, count: int, things: str) -> int:
     """Return round(keep x count), of ``count`` things; refuse none and all of them."""
     kept = round(keep * count)
@@ -132,6 +246,6 @@ def number_kept(keep: float, count: int, things: str) -> int:
     return kept
 
 
-def draw_device(generator: Generator | None) -> torch.device:
+def draw_device(generator: torch.Generator | None) -> torch.device:
     """Return where draws are made: the generator's device, the CPU when there is none."""
     return generator.device if generator else torch.device("cpu")

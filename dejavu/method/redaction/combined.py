@@ -1,12 +1,13 @@
-"""Redactions made of others."""
+"""What redactions made of others share."""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import torch
-from torch import Generator, Tensor
+from dejavu.method.redaction.base import Kind, Redaction, require, setting
 
-from dejavu.method.redaction.base import Kind, Redacted, Redaction, draw_device, require
+_EXAMPLE = [{"name": "identity"}, {"name": "blank"}]
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,12 @@ class Combination(Redaction):
         redactions: its parts, combinations among them if need be; kept as a tuple.
     """
 
-    redactions: Sequence[Redaction]
+    redactions: Sequence[Redaction] = field(
+        metadata=setting("its parts, from first to last", _EXAMPLE, min_length=2)
+    )
 
     def __post_init__(self) -> None:
-        several = isinstance(self.redactions, Sequence) and len(self.redactions) > 1
-        require(several, "redactions", self.redactions, "a sequence of at least two redactions")
+        super().__post_init__()
         for index, part in enumerate(self.redactions):
             require(isinstance(part, Redaction), f"redactions[{index}]", part, "a redaction")
         object.__setattr__(self, "redactions", tuple(self.redactions))
@@ -37,54 +39,7 @@ class Combination(Redaction):
         """Side in pixels of the largest hole of the parts."""
         return max(part.hole for part in self.redactions)
 
-
-@dataclass(frozen=True)
-class Compose(Combination):
-    """Redactions are applied one after the other, from left to right.
-
-    A pixel is kept if no part removes it: the keep mask is the product of the parts' masks, None
-    where no part has one. A spectral part changes the pixels that are kept, too.
-
-    Args:
-        redactions: at least two redactions; kept as a tuple.
-
-    Example:
-        >>> from dejavu.method.redaction import GridSample, LowPass
-        >>> both = Compose([LowPass(cutoff=0.1), GridSample(stride=4)])
-        >>> both(torch.ones(1, 3, 8, 8)).keep.sum(), both.kind
-        (tensor(4.), 'mixed')
-    """
-
-    name = "compose"
-
-    def _redact(self, image: Tensor, generator: Generator | None) -> Redacted:
-        mask: Tensor | None = None
-        for part in self.redactions:
-            image, keep = part._redact(image, generator)
-            if keep is not None:
-                mask = keep if mask is None else mask * keep
-        return Redacted(image, mask)
-
-
-@dataclass(frozen=True)
-class RandomChoice(Combination):
-    """One of several redactions is drawn for the whole batch, each as likely as the others.
-
-    Args:
-        redactions: at least two redactions; kept as a tuple.
-
-    Example:
-        >>> from dejavu.method.redaction import Blank, Identity
-        >>> either = RandomChoice([Blank(), Identity()])
-        >>> generator = torch.Generator().manual_seed(0)
-        >>> image = torch.ones(1, 3, 4, 4)
-        >>> [either(image, generator).keep.mean().item() for _ in range(4)]
-        [0.0, 1.0, 1.0, 0.0]
-    """
-
-    name = "random_choice"
-
-    def _redact(self, image: Tensor, generator: Generator | None) -> Redacted:
-        count, device = len(self.redactions), draw_device(generator)
-        index = torch.randint(count, (), generator=generator, device=device)
-        return self.redactions[int(index)]._redact(image, generator)
+    @property
+    def smallest_side(self) -> int:
+        """The largest of the parts' own, so that every part can redact the image."""
+        return max(part.smallest_side for part in self.redactions)

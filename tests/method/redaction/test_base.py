@@ -1,6 +1,8 @@
 """What holds of every redaction."""
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -8,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dejavu.method.redaction import Blank, Identity, Redaction
+from dejavu.method.redaction import Blank, Identity, Redaction, SpatialRedaction
+from dejavu.method.redaction.base import settings_of
 from tests.support.redactions import ALL, FILLED, few, images, seeded, sides
 
 
@@ -85,6 +88,37 @@ def test_the_two_ends() -> None:
     assert (everything == 1).all()
     assert Identity().hole == 0
     assert Identity().kind == "none"
+
+
+# Settings
+
+
+@dataclass(frozen=True)
+class Stripes(SpatialRedaction):
+    """A redaction of a user's own, with a field that is no setting, of a type not known here."""
+
+    name = "stripes"
+    width: int = 2
+    note: "Nowhere" = ""  # type: ignore[name-defined] # noqa: F821
+
+    def _keep(self, batch: int, height: int, width: int, generator: Any) -> Tensor:
+        return (torch.arange(width) // self.width % 2 == 0).expand(batch, height, width)
+
+
+def test_a_redaction_of_ones_own_needs_no_registry() -> None:
+    assert [*settings_of(Stripes)] == ["fill"]
+    assert Stripes(fill="noise")(images(2, 3, 4, 8), seeded()).keep is not None
+    with pytest.raises(ValueError, match=r"fill='grey': must be 'zero' or 'mean' or 'noise'"):
+        Stripes(fill="grey")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("redaction", ALL, ids=repr)
+def test_the_smallest_image_is_redacted_and_no_smaller_one(redaction: Redaction) -> None:
+    side = redaction.smallest_side
+    if side > 1:
+        with pytest.raises(ValueError, match=f"needs at least {side} x {side}"):
+            redaction(images(1, 3, 20, side - 1))
+        assert redaction(images(1, 3, side, 20), seeded()).image.isfinite().all()
 
 
 # Bad input

@@ -267,12 +267,12 @@ def test_gradients_of_the_mean_fill_reach_kept_pixels_alone(redaction: SpatialRe
     ("make", "message"),
     [
         (lambda: Checkerboard(0), r"block=0: must be a whole number"),
-        (lambda: Checkerboard(2.5), r"block=2.5: must be a whole number of pixels, at least 1"),
+        (lambda: Checkerboard(2.5), r"block=2.5: must be a whole number and at least 1"),
         (lambda: RandomBlocks(-1, 0.5), r"block=-1: must be a whole number"),
         (lambda: RandomBlocks(4, 0.0), r"keep=0.0: must be above 0 and below 1"),
         (lambda: SparsePixels(1.0), r"keep=1.0: must be above 0 and below 1"),
         (lambda: SparsePixels(math.nan), r"keep=nan: must be above 0"),
-        (lambda: GridSample(1), r"stride=1: must be a whole number of pixels, at least 2"),
+        (lambda: GridSample(1), r"stride=1: must be a whole number and at least 2"),
         (lambda: GridSample(2.0), r"stride=2.0: must be a whole number"),
         *(
             (lambda redaction=redaction: replace(redaction, fill="grey"), r"fill='grey': must be ")
@@ -289,12 +289,12 @@ def test_impossible_settings_are_named(make: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("redaction", "message"),
     [
-        (Checkerboard(8), r"block=8: must be less than the sides of the image, which is 8 x 20"),
-        (RandomBlocks(9, 0.5), r"block=9: must be less than the sides .* 8 x 20"),
+        (Checkerboard(8), r"image is 8 x 20 pixels; .*block=8.* needs at least 9 x 9"),
+        (RandomBlocks(9, 0.5), r"8 x 20 .*block=9.* needs at least 10 x 10"),
         (RandomBlocks(4, 0.01), r"keep=0.01: .* some but not all 10 blocks .* are kept, not 0"),
         (RandomBlocks(4, 0.99), r"keep=0.99: .* some but not all 10 blocks .* are kept, not 10"),
         (SparsePixels(0.001), r"keep=0.001: .* some but not all 160 pixels .* are kept, not 0"),
-        (GridSample(8), r"stride=8: must be less than the sides .* 8 x 20"),
+        (GridSample(8), r"8 x 20 .*stride=8.* needs at least 9 x 9"),
     ],
     ids=repr,
 )
