@@ -13,7 +13,7 @@ from benchmarks.scale import Scale, describe
 from benchmarks.timing import interleave, ratio
 from benchmarks.training import Training
 from dejavu import BlockDCT, HighPass, LowPass
-from dejavu.method.redaction import create_redaction
+from dejavu.method.redaction.registry import REDACTIONS, create_redaction, example_settings
 
 Array = npt.NDArray[Any]
 
@@ -31,6 +31,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "compose": {"redactions": [HighPass(0.2), {"name": "checkerboard", "block": 8}]},
     "random_choice": {"redactions": [LowPass(0.1), {"name": "checkerboard", "block": 8}]},
 }
+SETTINGS |= {name: example_settings(name) for name in REDACTIONS if name not in SETTINGS}
 """One redaction of each kind, by its name."""
 
 _STEP = "training step"

@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ from dejavu.datasets.rooms.scenes import RoomsSpec
 from dejavu.evaluation.gap import redaction_label
 from dejavu.evaluation.oracle import descend
 from dejavu.method.loss import DejaVuLoss, Regeneration
+from dejavu.method.redaction.registry import REDACTIONS, example_settings
 from dejavu.reporting.figures import DPI, QualitativeRow, save
 from dejavu.reporting.pictures import colour
 from dejavu.reporting.style import METHODS, MUTED, styled
@@ -43,27 +45,32 @@ from dejavu.training.loop import prepare_torch
 
 Picture = NDArray[np.uint8]
 
-_SPARSE_PIXELS = {"name": "sparse_pixels", "keep": 0.05}
-_LOW_PASS = {"name": "low_pass", "cutoff": 0.06}
-_CHECKERBOARD = {"name": "checkerboard", "block": 8}
+
+def _example(name: str, **settings: Any) -> dict[str, Any]:
+    return {"name": name} | example_settings(name) | settings
+
+
+_LOW_PASS, _SPARSE_PIXELS = _example("low_pass"), _example("sparse_pixels")
+_CHOSEN = [
+    _example("checkerboard"),
+    _example("random_blocks"),
+    _example("random_blocks", fill="mean"),
+    _example("random_blocks", fill="noise"),
+    _SPARSE_PIXELS,
+    _example("grid_sample"),
+    _LOW_PASS,
+    _example("high_pass"),
+    _example("band_stop"),
+    _example("block_dct"),
+    _example("compose", redactions=[_LOW_PASS, _example("checkerboard")]),
+    _example("random_choice", redactions=[_LOW_PASS, _SPARSE_PIXELS]),
+    _example("identity"),
+    _example("blank"),
+]
+_OTHERS = REDACTIONS.keys() - {row["name"] for row in _CHOSEN}
 
 SHOWN: list[RedactionParams] = TypeAdapter(list[RedactionParams]).validate_python(
-    [
-        _CHECKERBOARD,
-        {"name": "random_blocks", "block": 8, "keep": 0.3},
-        {"name": "random_blocks", "block": 8, "keep": 0.3, "fill": "mean"},
-        {"name": "random_blocks", "block": 8, "keep": 0.3, "fill": "noise"},
-        _SPARSE_PIXELS,
-        {"name": "grid_sample", "stride": 4},
-        _LOW_PASS,
-        {"name": "high_pass", "cutoff": 0.06},
-        {"name": "band_stop", "low": 0.05, "high": 0.2},
-        {"name": "block_dct", "block": 8, "keep": 0.05},
-        {"name": "compose", "redactions": [_LOW_PASS, _CHECKERBOARD]},
-        {"name": "random_choice", "redactions": [_LOW_PASS, _SPARSE_PIXELS]},
-        {"name": "identity"},
-        {"name": "blank"},
-    ]
+    [*_CHOSEN, *map(_example, sorted(_OTHERS))]
 )
 """The rows of the gallery: every redaction, and every fill once, written as in a params file."""
 
