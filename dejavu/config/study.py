@@ -9,7 +9,7 @@ from dejavu.config.data import DataParams
 from dejavu.config.evaluation import EvaluationParams
 from dejavu.config.methods import MethodParams
 from dejavu.config.networks import NetworkParams
-from dejavu.config.redactions import RedactionParams, largest_block
+from dejavu.config.redactions import RedactionParams
 from dejavu.config.tasks import DepthParams, NormalsParams, SegmentationParams
 from dejavu.config.training import TrainParams
 
@@ -116,11 +116,11 @@ class Params(Section):
             )
 
     def _check_redaction(self, where: str, redaction: RedactionParams) -> None:
-        size, block = self.image_size, largest_block(redaction)
-        if size and block >= min(size):
+        size, smallest = self.image_size, redaction.create().smallest_side
+        if size and min(size) < smallest:
             raise ValueError(
-                f"{where}: a block or stride of {block} pixels does not fit an image whose "
-                f"smaller side is {min(size)}"
+                f"{where}: needs images of at least {smallest} x {smallest} pixels, but they are "
+                f"{size[0]} x {size[1]}"
             )
 
     def _check_network(self, where: str, network: NetworkParams) -> None:

@@ -94,7 +94,17 @@ def test_names_in_params_are_the_names_in_the_code() -> None:
         (
             "methods.dejavu-spatial.dejavu.redaction",
             {"name": "band_stop", "low": 0.3, "high": 0.2},
-            "methods.dejavu-spatial.dejavu.redaction: low (0.3) must be below high (0.2)",
+            "methods.dejavu-spatial.dejavu.redaction: low=0.3: must be below high=0.2",
+        ),
+        (
+            "methods.dejavu-spatial.dejavu.redaction",
+            {"name": "block_dct", "block": 2, "keep": 0.1},
+            "methods.dejavu-spatial.dejavu.redaction: keep=0.1: must be such that some but not all",
+        ),
+        (
+            "methods.dejavu-spatial.dejavu.redaction",
+            {"name": "low_pass", "cutoff": 0.71},
+            "methods.dejavu-spatial.dejavu.redaction.cutoff: input should be less than or equal",
         ),
         (
             "methods.dejavu-spatial.dejavu.gamma",
@@ -104,7 +114,7 @@ def test_names_in_params_are_the_names_in_the_code() -> None:
         (
             "methods.dejavu-spatial.dejavu.redaction.block",
             64,
-            "methods.dejavu-spatial.dejavu.redaction: a block or stride of 64 pixels does not fit",
+            "methods.dejavu-spatial.dejavu.redaction: needs images of at least 65 x 65 pixels, but",
         ),
         ("methods.dejavu-spatial.dejavu.gamma.depth", 0, "gamma.depth: input should be greater"),
         (
@@ -149,17 +159,17 @@ def test_names_in_params_are_the_names_in_the_code() -> None:
                 "name": "compose",
                 "redactions": [{"name": "blank"}, {"name": "grid_sample", "stride": 64}],
             },
-            "methods.dejavu-spatial.dejavu.redaction: a block or stride of 64 pixels does not fit",
+            "methods.dejavu-spatial.dejavu.redaction: needs images of at least 65 x 65 pixels, but",
         ),
         (
             "methods.baseline.attention",
             {"redaction": {"name": "random_blocks", "block": 64, "keep": 0.1}},
-            "methods.baseline.attention.redaction: a block or stride of 64 pixels does not fit",
+            "methods.baseline.attention.redaction: needs images of at least 65 x 65 pixels, but",
         ),
         (
             "gap.candidates",
             [{"name": "blank"}, {"name": "checkerboard", "block": 70}],
-            "gap.candidates.1: a block or stride of 70 pixels does not fit an image",
+            "gap.candidates.1: needs images of at least 71 x 71 pixels, but they are 64 x 64",
         ),
         (
             "methods.dejavu-spatial.dejavu.redaction",
@@ -196,8 +206,8 @@ def test_names_in_params_are_the_names_in_the_code() -> None:
         (
             "train.augmentation.crop",
             [8, 32],
-            "methods.dejavu-spatial.dejavu.redaction: a block or stride of 8 pixels does not fit "
-            "an image whose smaller side is 8",
+            "methods.dejavu-spatial.dejavu.redaction: needs images of at least 9 x 9 pixels, but "
+            "they are 8 x 32",
         ),
         (
             "data.name",
