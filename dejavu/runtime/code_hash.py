@@ -47,7 +47,7 @@ def code_hash(modules: Iterable[str], without: Iterable[str] = ()) -> str:
 
 @cache
 def _hash_of(modules: frozenset[str], without: frozenset[str]) -> str:
-    return digest({name: _module_hash(name) for name in closure(modules, without)})
+    return digest({name: _hash(_read(name)) for name in closure(modules, without)})
 
 
 def closure(modules: Iterable[str], without: Iterable[str] = ()) -> set[str]:
@@ -80,23 +80,28 @@ def _source(module: str) -> Path | None:
 
 
 @cache
-def _parse(module: str) -> ast.Module:
+def _read(module: str) -> bytes:
     source = _source(module)
     if source is None:
         raise ModuleNotFoundError(f"dejavu.{module}")
-    return ast.parse(source.read_bytes())
+    return source.read_bytes()
 
 
 @cache
-def _module_hash(module: str) -> str:
-    return digest(_canonical(_parse(module)))
+def _parse(source: bytes) -> ast.Module:
+    return ast.parse(source)
+
+
+@cache
+def _hash(source: bytes) -> str:
+    return digest(_canonical(_parse(source)))
 
 
 @cache
 def _imports(module: str) -> list[str]:
     """Name the package's modules that a module imports when it is itself imported."""
     names: list[str] = []
-    for node in _statements(_parse(module).body):
+    for node in _statements(_parse(_read(module)).body):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

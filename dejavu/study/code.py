@@ -102,7 +102,7 @@ def gap_modules(params: Params, task: str) -> list[str]:
 
 def text_pair_modules(params: Params) -> list[str]:
     """Name what trains the image-text pair that stands in for CLIP."""
-    return ["training.text_pair", *reading_modules(params)]
+    return ["training.text_pair"]
 
 
 def probes_modules(params: Params) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 from dejavu.runtime import code_hash as hashing
 from dejavu.runtime.code_hash import closure, code_hash
 
-CACHED = (hashing._hash_of, hashing._module_hash, hashing._parse, hashing._imports)
+CACHED = (hashing._hash_of, hashing._hash, hashing._parse, hashing._read, hashing._imports)
 
 
 def forget() -> None:
@@ -143,5 +143,5 @@ def test_a_module_is_read_once_however_often_it_is_hashed(monkeypatch: pytest.Mo
     names = ("datasets.rooms", "training.text_pair", "training.loop")
     for name in names:
         code_hash([name])
-    assert len(read) == len(closure(names))
+    assert len({*read}) == len(read) <= len(closure(names))
     forget()
