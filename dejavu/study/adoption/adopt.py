@@ -25,7 +25,7 @@ from dejavu.runtime.errors import DejaVuError
 from dejavu.runtime.files import write_text
 from dejavu.study.adoption import driver_file
 from dejavu.study.adoption.adopted import Adopted, Comparison, adopted_file, read_adopted
-from dejavu.study.adoption.plan import Step, name_of, plan_steps, write_params
+from dejavu.study.adoption.plan import Step, plan_steps, write_params
 from dejavu.study.hashing import without_off
 from dejavu.study.jobs import JOBS, Job
 from dejavu.study.layout import Layout
@@ -79,17 +79,11 @@ def adopt(file: Path, steps: int = 3) -> dict[str, int]:
     candidates = [*find_candidates(layout)]
     for candidate in candidates:
         _require_adoptable(candidate)
-    commits = [*dict.fromkeys(candidate.commit for candidate in candidates)]
-    plans = {
-        commit: plan_steps(layout, ((c.job, c.of) for c in candidates if c.commit == commit), steps)
-        for commit in commits
-    }
-    compared = {commit: _compare(file, commit, plan, steps) for commit, plan in plans.items()}
-    comparisons = [_comparison(commit, now.commit, names) for commit, names in compared.items()]
-    for commit in commits:
-        names = {step["name"] for step in plans[commit]}
-        for c in candidates:
-            assert c.commit != commit or name_of(layout, c.job, c.of) in names
+    comparisons = []
+    for commit in dict.fromkeys(candidate.commit for candidate in candidates):
+        plan = plan_steps(layout, ((c.job, c.of) for c in candidates if c.commit == commit), steps)
+        _compare(file, commit, plan, steps)
+        comparisons.append(_comparison(commit, now.commit, plan))
     return _write(layout, comparisons) if candidates else {}
 
 
@@ -144,8 +138,8 @@ def _decisive(params: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _compare(file: Path, commit: str, plan: list[Step], steps: int) -> list[str]:
-    """Compute a plan by the code of a commit and by present code; return what was compared.
+def _compare(file: Path, commit: str, plan: list[Step], steps: int) -> None:
+    """Compute a plan by the code of a commit and by present code, and compare the two.
 
     Raises:
         DejaVuError: a verb fails, or the two differ.
@@ -162,7 +156,6 @@ def _compare(file: Path, commit: str, plan: list[Step], steps: int) -> list[str]
         listed = "\n  ".join(differences[:_SHOWN])
         more = f"\n  and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
         raise DejaVuError(f"present code differs from commit {commit}:\n  {listed}{more}")
-    return [*found["present"]]
 
 
 def differing(before: Any, after: Any, where: str = "") -> Iterator[str]:
@@ -227,11 +220,11 @@ def _finish(side: str, process: "subprocess.Popen[str]", result: Path) -> dict[s
     return found
 
 
-def _comparison(commit: str, now: str, names: list[str]) -> Comparison:
+def _comparison(commit: str, now: str, plan: list[Step]) -> Comparison:
     return Comparison(
         recorded=commit,
         adopted_by=now,
-        compared=names,
+        compared=[step["name"] for step in plan],
         processor=read_hardware().processor,
         versions=read_versions(),
     )

@@ -22,7 +22,7 @@ class Comparison(BaseModel, frozen=True, extra="forbid"):
 
     recorded: str = Field(description="commit of the code that made the results")
     adopted_by: str = Field(description="commit of the code that adopted them")
-    compared: list[str] = Field(description="what was compared, and how many of each")
+    compared: list[str] = Field(description="names of the runs and measurements that were compared")
     processor: str = Field(description="model of the CPU that both ran on")
     versions: dict[str, str] = Field(description="versions of Python and of packages")
 

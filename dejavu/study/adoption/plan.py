@@ -81,16 +81,6 @@ def plan_steps(
 _MEASUREMENTS = ("gap", "probes", "cost")
 
 
-def name_of(layout: Layout, job: Job, of: Run | str | None) -> str:
-    """Name the step that compares a job."""
-    if job.verb == "data":
-        return "data"
-    if isinstance(of, Run):
-        first = Run(of.params, of.task, of.network, of.method, layout.params.seeds[0])
-        return _name(of) if job.verb == "train" else f"evaluation of {_name(first)}"
-    return "text pair" if of is None else f"{job.verb} of {of}"
-
-
 def _data(layout: Layout) -> Step:
     data = layout.params.data
     verb = ["rooms"] if data.is_rooms else ["data", "check", data.name]
