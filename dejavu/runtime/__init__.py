@@ -1,1 +1,1 @@
-"""The ground floor: what any program needs, and what knows nothing of images."""
+"""General services, independent of images: files, errors, seeds, devices, processes."""

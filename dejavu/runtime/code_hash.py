@@ -1,9 +1,9 @@
-"""Hashes of code: of modules of the package with all that they import when they are imported.
+"""Hashes of code: modules of the package, with every module that they import at module level.
 
-A module counts by its syntax tree without what cannot change a result: comments, docstrings, the
-words of ``raise`` and ``assert``. Imports inside functions are not followed: what is loaded only
-where it is asked for is named by whoever asks (`dejavu.study.phases`), so that a redaction that a
-run does not use is no part of its hash. Nor are imports for type checkers alone.
+A module is hashed by its syntax tree, without the parts that cannot change a result: comments,
+docstrings, the messages of ``raise`` and ``assert``. Imports inside functions are not followed:
+`dejavu.study.phases` names the modules that a run loads on demand, so that a redaction that it
+does not use is no part of its hash. Imports under ``TYPE_CHECKING`` are not followed either.
 """
 
 import ast
@@ -29,11 +29,11 @@ def digest(value: Any) -> str:
 
 
 def code_hash(modules: Iterable[str], without: Iterable[str] = ()) -> str:
-    """Hash modules of the package and all that they import from it.
+    """Hash modules of the package and everything they import from it.
 
     Args:
         modules: their names below the package, such as ``training.loop``.
-        without: modules, or packages, whose code is taken to have no effect.
+        without: modules or packages whose code is assumed to have no effect.
 
     Raises:
         ModuleNotFoundError: the package has no such module.
@@ -51,11 +51,11 @@ def _hash_of(modules: frozenset[str], without: frozenset[str]) -> str:
 
 
 def closure(modules: Iterable[str], without: Iterable[str] = ()) -> set[str]:
-    """Name modules, the packages that they are in, and all that these import, directly or not.
+    """Return the modules, their packages, and everything these import, directly or not.
 
     Args:
         modules: their names below the package.
-        without: modules or packages that are left out, with what only they import.
+        without: modules or packages to leave out, with the modules that only they import.
     """
     found: set[str] = set()
     waiting, left_out = [*modules], {*without}
@@ -68,7 +68,7 @@ def closure(modules: Iterable[str], without: Iterable[str] = ()) -> set[str]:
 
 
 def _with_packages(module: str) -> list[str]:
-    """Name the packages that a module is in, from the outermost, and the module itself."""
+    """Return the packages around a module, from the outermost, and the module itself."""
     parts = module.split(".")
     return [".".join(parts[: end + 1]) for end in range(len(parts))]
 
@@ -99,7 +99,7 @@ def _hash(source: bytes) -> str:
 
 @cache
 def _imports(module: str) -> list[str]:
-    """Name the package's modules that a module imports when it is itself imported."""
+    """Return the package's modules that a module imports at module level."""
     names: list[str] = []
     for node in _statements(_parse(_read(module)).body):
         if isinstance(node, ast.Import):
@@ -125,7 +125,7 @@ def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def _parent(module: str, level: int) -> str:
-    """Return what the dots of a relative import stand for, as an absolute name."""
+    """Return the package that the dots of a relative import stand for, as an absolute name."""
     source = _source(module)
     parts = ["dejavu", *module.split(".")]
     if source is not None and source.name != "__init__.py":
@@ -136,7 +136,7 @@ def _parent(module: str, level: int) -> str:
 def _canonical(node: Any) -> Any:
     """Turn a syntax tree into lists that are the same for every Python version.
 
-    Docstrings, positions, the words of errors and empty fields (which versions add) are left out.
+    Docstrings, positions, error messages and empty fields (new versions add some) are left out.
     """
     if isinstance(node, list):
         return [_canonical(item) for item in node if not _is_for_type_checkers(item)]
@@ -158,7 +158,7 @@ def _is_for_type_checkers(node: Any) -> bool:
 
 
 def _is_text(node: ast.stmt) -> bool:
-    """Whether a statement is text alone: a docstring, of an attribute too."""
+    """Tell whether a statement is only text: a docstring, including an attribute's."""
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)

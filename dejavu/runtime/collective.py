@@ -1,6 +1,6 @@
-"""Means over the processes that share each batch: losses and gradients are those of the batch.
+"""Means over processes that share each batch: losses and gradients equal the whole batch's.
 
-Outside `share_batches` nothing is shared, and no function here calls another process.
+Outside `share_batches` nothing is shared, and no function here communicates.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +20,7 @@ class Share:
     """This process's part of every batch.
 
     Attributes:
-        rank: its number, from 0; process 0 alone writes files.
+        rank: number of this process, from 0; only process 0 writes files.
         size: number of processes.
 
     Example:
@@ -38,23 +38,23 @@ class Share:
         return self.rank == 0
 
     def of(self, batch: int) -> slice:
-        """Return the positions of its part in a batch of ``batch``, a multiple of ``size``."""
+        """Return this process's positions in a batch of ``batch``, a multiple of ``size``."""
         count = batch // self.size
         return slice(self.rank * count, (self.rank + 1) * count)
 
     def wait(self) -> None:
-        """Wait until every process is here, however long that takes."""
+        """Wait until every process has called this, however long that takes."""
         if self.size > 1:
             dist.barrier(self._group)
 
     def draw_for_all(self, part: Tensor, draw: Callable[[Tensor], Tensor]) -> Tensor:
-        """Apply what draws at random to the whole batch; return what became of this part.
+        """Apply a random transform to the whole batch; return this process's part of the result.
 
-        The other parts are blank: draws depend on the shape of a batch, not on its values.
+        The other parts are zeros: draws depend on the shape of a batch, not on its values.
 
         Args:
             part: b x ..., this process's part.
-            draw: maps a batch to a batch of the same length.
+            draw: random transform of a batch to one of the same length.
         """
         if self.size == 1:
             return draw(part)
@@ -65,7 +65,7 @@ class Share:
 
 
 ALONE = Share()
-"""The whole batch is this process's."""
+"""The share of a process that has the whole batch."""
 
 _share: ContextVar[Share] = ContextVar("share", default=ALONE)
 
@@ -94,7 +94,7 @@ def mean_across(value: Tensor) -> Tensor:
 
 
 def gather_across(values: Tensor) -> Tensor:
-    """Join the values of all processes, of which each has as many, in one vector; no gradient."""
+    """Concatenate the values of all processes, equally many each, to a vector without gradient."""
     size = processes()
     values = values.detach().flatten()
     if size == 1:

@@ -1,10 +1,10 @@
-"""Devices for jobs: each leases the GPUs it computes on, by kernel locks that any kill releases.
+"""Leases of GPUs for jobs, by kernel locks that end with the process, even if it is killed.
 
-Snakemake counts devices and assigns none. So a job that computes locks one slot of each device it
-takes, in a folder that all checkouts of a user on a machine share, and shows CUDA these devices
-alone. A device is known by the UUID that nvidia-smi lists; neither torch nor CUDA is asked, for
-CUDA reads ``CUDA_VISIBLE_DEVICES`` once, when it starts. Where there is no such device nothing is
-leased, and torch computes on what it finds: the CPU, as a rule.
+Snakemake counts devices but assigns none. So each computing job locks one slot of every device it
+uses, in a folder shared by all of a user's checkouts on a machine, and restricts CUDA to these
+devices. Devices are identified by the UUIDs that nvidia-smi lists; neither torch nor CUDA is
+queried, because CUDA reads ``CUDA_VISIBLE_DEVICES`` only once, when it starts. Without a device
+nothing is leased, and torch computes on whatever it finds, usually the CPU.
 """
 
 import fcntl
@@ -24,26 +24,25 @@ from typing import TextIO
 from dejavu.runtime.errors import DejaVuError
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
-"""Names the devices that CUDA may use, by index, UUID or the beginning of a UUID."""
+"""Environment variable that lists the devices CUDA may use, by index, UUID or start of a UUID."""
 
 _LINE = re.compile(r"(?:GPU (?P<index>\d+):|\s+MIG ).*\(UUID: (?P<uuid>\S+)\)")
 _POLL = 0.5
 _PATIENCE = 10.0
 _ANSWER = 60.0
-"""Seconds: between looks for a free device, until a wait is told of, until nvidia-smi is given up
-(it may hang when a device is lost)."""
+"""Seconds between attempts to lease, until a wait is reported, and until nvidia-smi times out (it
+may hang when a device is lost)."""
 
 
 def visible_devices() -> list[str]:
     """List the devices that this process may use, as CUDA would order them.
 
-    They are those of ``nvidia-smi -L``, or of them the ones that ``CUDA_VISIBLE_DEVICES`` names; a
-    GPU that is split stands for its MIG instances. A name that the machine does not have is passed
-    over, and nothing after an empty or negative one counts. Where nvidia-smi is not installed, the
-    names are taken at their word.
+    The devices of ``nvidia-smi -L``, restricted to ``CUDA_VISIBLE_DEVICES`` if that is set; a GPU
+    that is split is replaced by its MIG instances. Unknown names are skipped, and names after an
+    empty or negative one are ignored. Without nvidia-smi, the names in the variable are trusted.
 
     Returns:
-        Their UUIDs, each once; empty where the job is to compute on the CPU.
+        UUIDs without duplicates; empty if the job computes on the CPU.
     """
     names = _named()
     if names == []:
@@ -65,21 +64,20 @@ def visible_devices() -> list[str]:
 
 @contextmanager
 def leased_devices(count: int = 1, slots: int = 1) -> Iterator[list[str]]:
-    """Hold devices for a block, show CUDA no others, and yield their UUIDs.
+    """Lease devices for a block, hide all others from CUDA, and yield the leased UUIDs.
 
-    Waits until enough are free, and takes the least occupied ones. A job that shares a device
-    waits for one that does not, and the other way round. Without any device nothing is held, the
-    list is empty, and the job computes on the CPU. Enter the block before CUDA starts in this
-    process.
+    Waits until enough devices are free, and takes the least occupied. Jobs that share devices and
+    jobs that need them alone wait for each other. Without a device the list is empty, and the job
+    computes on the CPU. Enter the block before CUDA starts in this process.
 
     Args:
-        count: devices to hold, at least 1.
+        count: devices to lease, at least 1.
         slots: jobs that may share a device, this one included, at least 1.
 
     Raises:
-        ValueError: a number is below 1.
+        ValueError: an argument is below 1.
         DejaVuError: there are devices, but fewer than ``count``.
-        OSError: the folder of the leases cannot be written.
+        OSError: the folder of the lock files cannot be written.
 
     Example:
         >>> with leased_devices() as devices:
@@ -94,8 +92,8 @@ def leased_devices(count: int = 1, slots: int = 1) -> Iterator[list[str]]:
         return
     if len(devices) < count:
         raise DejaVuError(
-            f"{count} devices are needed, and {len(devices)} found ({', '.join(devices)}): lower "
-            f"train.processes, or name more in {VARIABLE}"
+            f"{count} devices are needed, but only {len(devices)} found ({', '.join(devices)}): "
+            f"lower train.processes, or list more in {VARIABLE}"
         )
     leased, locks = _wait(devices, count, slots)
     before = os.environ.get(VARIABLE)
@@ -110,7 +108,7 @@ def leased_devices(count: int = 1, slots: int = 1) -> Iterator[list[str]]:
 
 
 def _named() -> list[str] | None:
-    """Return the names in the variable up to an empty or a negative one; None where it is unset."""
+    """Return the names in the variable up to an empty or a negative one; None if it is unset."""
     value = os.environ.get(VARIABLE)
     if value is None:
         return None
@@ -119,7 +117,7 @@ def _named() -> list[str] | None:
 
 
 def _listed() -> list[tuple[str, str, str]] | None:
-    """Return index and UUID of the GPU, and UUID, of each device; None without nvidia-smi."""
+    """Return (GPU index, GPU UUID, device UUID) of each device; None without nvidia-smi."""
     try:
         done = subprocess.run(
             ["nvidia-smi", "-L"], capture_output=True, text=True, check=False, timeout=_ANSWER
@@ -128,7 +126,7 @@ def _listed() -> list[tuple[str, str, str]] | None:
         return None
     except subprocess.TimeoutExpired:
         return _none(f"no answer in {_ANSWER:.0f} s")
-    # Whatever its exit code: when one device is lost, it may list the others.
+    # The exit code is ignored: when one device is lost, nvidia-smi may still list the others.
     devices: list[tuple[str, str, str]] = []
     index = gpu = ""
     for line in done.stdout.splitlines():
@@ -149,7 +147,7 @@ def _none(reason: str) -> list[tuple[str, str, str]]:
 
 
 def _wait(devices: list[str], count: int, slots: int) -> tuple[list[str], ExitStack]:
-    """Lease devices as soon as that many are free; after a while, say who holds them."""
+    """Lease devices as soon as enough are free; after a while, print their holders."""
     started, told = time.monotonic(), False
     while (lease := _lease(devices, count, slots)) is None:
         if not told and time.monotonic() - started >= _PATIENCE:
@@ -164,7 +162,7 @@ def _lease(devices: list[str], count: int, slots: int) -> tuple[list[str], ExitS
     """Lock a slot on each of ``count`` devices, or none at all."""
     leased: list[str] = []
     with _open("gate") as gate, ExitStack() as locks:
-        # One job looks at a time: two that want several devices do not keep them from each other.
+        # One job searches at a time, so that two jobs with several devices each cannot deadlock.
         fcntl.flock(gate, fcntl.LOCK_EX)
         for slot, device in product(range(slots), devices):
             if device not in leased and (lock := _lock(device, slot, slots > 1)):
@@ -176,7 +174,7 @@ def _lease(devices: list[str], count: int, slots: int) -> tuple[list[str], ExitS
 
 
 def _lock(device: str, slot: int, shared: bool) -> ExitStack | None:
-    """Lock a device, alone or with others that share it, and its slot; None if one is taken."""
+    """Lock a device (shared or exclusively) and one of its slots; None if either is taken."""
     with ExitStack() as locks:
         for name, kind in (
             (device, fcntl.LOCK_SH if shared else fcntl.LOCK_EX),
@@ -201,7 +199,7 @@ def _locks(file: TextIO, kind: int) -> bool:
 
 
 def _holders(devices: list[str]) -> Iterator[str]:
-    """Say of each slot that is held who holds it."""
+    """Yield the holder of each locked slot, as text."""
     for device in devices:
         for path in sorted(_path(device).parent.glob(f"{_path(device).name}.*")):
             with path.open(encoding="utf-8") as file:
@@ -210,7 +208,7 @@ def _holders(devices: list[str]) -> Iterator[str]:
 
 
 def _open(name: str) -> TextIO:
-    """Open a lock file; closing it, or the end of the process, lets go of its lock."""
+    """Open a lock file; closing it, or the end of the process, releases its lock."""
     path = _path(name)
     path.parent.mkdir(mode=0o700, exist_ok=True)
     return path.open("a", encoding="utf-8")

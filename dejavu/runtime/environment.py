@@ -1,4 +1,4 @@
-"""What a program ran on: the commit of its code, versions of packages, the machine."""
+"""The environment of a program: commit of the code, versions of packages, hardware."""
 
 import os
 import platform
@@ -12,13 +12,13 @@ from pydantic import BaseModel, Field
 _ROOT = Path(__file__).parents[2]
 _CODE = ("dejavu", "params")
 _PATIENCE = 20.0
-"""Seconds until another program's answer is given up."""
+"""Timeout of other programs, seconds."""
 PACKAGES = (
     *("dejavu-dense", "torch", "torchvision", "numpy", "scipy", "pandas", "matplotlib", "seaborn"),
     *("scikit-image", "pillow", "h5py", "safetensors", "torchmetrics", "lightning"),
     *("timm", "segmentation-models-pytorch", "open_clip_torch", "pydantic", "snakemake", "dvc"),
 )
-"""Packages that can change a result, or that say how it was made; those installed are recorded."""
+"""Packages that can affect or explain a result; the versions of those installed are recorded."""
 
 
 class Commit(BaseModel, frozen=True, extra="forbid"):
@@ -42,15 +42,15 @@ class Hardware(BaseModel, frozen=True, extra="forbid"):
 
 
 def read_commit(root: Path = _ROOT) -> Commit:
-    """Ask git for the commit of a working tree.
+    """Read the commit of a working tree from git.
 
     Args:
-        root: top of the tree; an installed package's folder is none, though it may lie in one.
+        root: top of the tree; an installed package's folder is not one, even inside a repository.
     """
     unknown = Commit(commit="unknown", dirty=None)
     if not (root / ".git").exists():
         return unknown
-    # Without locks: a look must not be in the way of someone's `git commit`.
+    # Without locks, so as not to block a concurrent `git commit`.
     command = ["git", "--no-optional-locks", "-C", str(root), "status", "--porcelain=v2"]
     try:
         said = subprocess.check_output(
@@ -85,13 +85,13 @@ def read_versions() -> dict[str, str]:
 
 
 def read_hardware() -> Hardware:
-    """Describe this machine as this process may use it; torch is asked where it is loaded.
+    """Describe the hardware available to this process; threads and GPUs only if torch is loaded.
 
     Example:
         >>> read_hardware().cores >= 1
         True
     """
-    torch = sys.modules.get("torch")  # a verb that computes nothing with it need not load it
+    torch = sys.modules.get("torch")  # not imported here: some commands run without torch
     gpus = []
     if torch and torch.cuda.is_available():
         gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -106,7 +106,7 @@ def read_hardware() -> Hardware:
 
 
 def _processor() -> str:
-    """Name the CPU's model; Linux says it in a file, if at all."""
+    """Return the model of the CPU, on Linux from /proc/cpuinfo if it is listed there."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -114,7 +114,7 @@ def _processor() -> str:
 
 
 def _driver() -> str | None:
-    """Ask nvidia-smi, which may be missing, or hang when a device is lost."""
+    """Read the driver version by nvidia-smi, which may be missing, or hang if a device is lost."""
     query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
         said = subprocess.check_output(

@@ -1,12 +1,12 @@
-"""Errors that are the user's to mend; the command line prints them without a traceback."""
+"""Errors that a user can fix; the command line prints them without a traceback."""
 
 from errno import ENOMEM
 
 OUT_OF_MEMORY = 70
-"""Exit code of a process that ran out of memory; the one that started it says what to do."""
+"""Exit code of a process that ran out of memory; its parent process prints the advice."""
 
 _SAID = (
-    "out of memory",  # CUDA's, by torch.OutOfMemoryError or by a kernel; Pillow's
+    "out of memory",  # CUDA (torch.OutOfMemoryError or a kernel) and Pillow
     "DefaultCPUAllocator: can't allocate memory",
     "DefaultCPUAllocator: not enough memory",
     "std::bad_alloc",
@@ -15,11 +15,11 @@ _SAID = (
 )
 
 _SAID_ALONE = "could not create a primitive"
-"""oneDNN's, for little else: what it said is printed. With more words it means something else."""
+"""oneDNN's whole message, with few other causes; within a longer one it means something else."""
 
 
 class DejaVuError(Exception):
-    """Base of every error that a message can explain: what is wrong, where, and what to do."""
+    """Base of all errors whose message explains the problem, its place and the fix."""
 
 
 class ParamsError(DejaVuError):
@@ -27,18 +27,18 @@ class ParamsError(DejaVuError):
 
 
 class DataError(DejaVuError):
-    """Prepared data is missing, damaged, or not what the params describe."""
+    """Prepared data is missing or damaged, or does not match the params."""
 
 
 class CheckpointError(DejaVuError):
-    """A checkpoint is missing, truncated, foreign, or of another run than asked for."""
+    """A checkpoint is missing, truncated, in a foreign format, or of a different run."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether memory ran out, on a GPU or on the CPU.
 
-    Where a file could not be read for lack of memory, the reader's message blames the file; so the
-    error behind it decides.
+    If a file could not be read for lack of memory, the `DataError` blames the file; so the error
+    that caused it decides.
 
     Example:
         >>> is_out_of_memory(RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."))
@@ -56,7 +56,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def what_was_said(error: BaseException) -> str:
-    """Return the first line of an error's own words, or its name where it has none.
+    """Return the first line of the original error's message, or its type if it has no message.
 
     Example:
         >>> what_was_said(RuntimeError("could not create a primitive"))
@@ -69,7 +69,7 @@ def what_was_said(error: BaseException) -> str:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """Return the error behind a message of this package; any other error itself."""
+    """Return the original cause of a `DejaVuError`, or any other error itself."""
     while isinstance(error, DejaVuError) and error.__context__:
         error = error.__context__
     return error

@@ -1,8 +1,8 @@
-"""Whole files or none: everything is written to a temporary name and renamed.
+"""Atomic file writes: every file is written under a temporary name and renamed.
 
-The temporary of ``table.csv`` is ``.table.csv.tmp`` beside it. Git and DVC ignore such names
-(.gitignore, .dvcignore): what a killed process leaves behind belongs to no result, and the next
-process that writes the file writes over it. Locks are the kernel's: a kill lets go of them.
+The temporary file of ``table.csv`` is ``.table.csv.tmp`` beside it. Git and DVC ignore such names
+(.gitignore, .dvcignore): leftovers of a killed process belong to no result, and the next process
+that writes the file overwrites them. Locks are kernel locks: they end with their process.
 """
 
 import fcntl
@@ -20,13 +20,13 @@ _PROBE = bytes(1 << 16)
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside ``path`` that is renamed to it when the block succeeds.
+    """Yield a temporary path beside ``path``, which is renamed to it if the block succeeds.
 
-    The bytes are on the disk before they have the name, so that a power cut leaves the old file
-    or the new one. A second process that writes the same file waits for the first.
+    The bytes are flushed to disk before the renaming, so that a power cut leaves the old file or
+    the new one. A second process that writes the same file waits for the first.
 
     Args:
-        path: file to write; its folder is made.
+        path: file to write; its folder is created if missing.
 
     Raises:
         OSError: the disk is full, the folder is read-only, ...; its ``filename`` is ``path``.
@@ -56,24 +56,24 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
+    """Write a text file atomically."""
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def copy_file(source: Path, path: Path) -> None:
-    """Copy a file, whole or not at all."""
+    """Copy a file atomically."""
     with whole_file(path) as temporary:
         shutil.copyfile(source, temporary)
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold ``folder`` alone: wait for another process that does, and say which.
+    """Lock ``folder``; if another process holds the lock, print which one and wait for it.
 
     Raises:
         OSError: the disk is full, the folder is read-only, ...; its ``filename`` is the file, or
-            ``folder`` where the system names none.
+            ``folder`` if the system names none.
     """
     with _naming(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _held(temporary: Path) -> Iterator[None]:
-    """Hold a temporary file alone; what a killed process left in it is dropped."""
+    """Lock a temporary file, and drop the leftovers of a killed process in it."""
     while True:
         with temporary.open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -104,7 +104,7 @@ def _held(temporary: Path) -> Iterator[None]:
 
 
 def _has_its_name_still(file: IO[bytes], path: Path) -> bool:
-    """Whether no other process renamed or removed the file while this one waited for it."""
+    """Tell whether no other process renamed or removed the file while this one waited for it."""
     with suppress(FileNotFoundError):
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     return False
@@ -112,7 +112,7 @@ def _has_its_name_still(file: IO[bytes], path: Path) -> bool:
 
 @contextmanager
 def _naming(path: Path, *hidden: Path) -> Iterator[None]:
-    """Let an error of the system that names no file, or a hidden one, name ``path``."""
+    """Set ``path`` as the filename of an `OSError` that names no file, or a hidden one."""
     try:
         yield
     except OSError as error:
@@ -123,9 +123,9 @@ def _naming(path: Path, *hidden: Path) -> Iterator[None]:
 
 @contextmanager
 def _asking_the_disk(temporary: Path) -> Iterator[None]:
-    """Raise the system's own error where a library hides it: a full disk refuses more bytes.
+    """Raise the system's own error if a library hid it: writing more to a full disk fails.
 
-    `torch.save` says "unexpected pos 704 vs 598", and `shutil.copyfile` names the wrong file.
+    `torch.save` raises "unexpected pos 704 vs 598", and `shutil.copyfile` names the wrong file.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Processes that train a run together: torch's own launcher, torchrun, starts and watches them."""
+"""Processes that train one run together, started and monitored by torchrun."""
 
 import ctypes
 import os
@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from dejavu.runtime.errors import OUT_OF_MEMORY
 
 _LAUNCHER = "DEJAVU_LAUNCHER"
-"""Names the process that launched this one, of which it is a child as long as that one lives."""
+"""Environment variable with the launcher's process id: the parent's, as long as that lives."""
 _PR_SET_PDEATHSIG = 1  # of Linux: include/uapi/linux/prctl.h
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 def is_launched() -> bool:
-    """Tell whether this is one of the processes that `launch`, or torchrun by hand, started."""
-    # WORLD_SIZE and RANK alone say nothing: some platforms set them for every job.
+    """Tell whether `launch`, or torchrun by hand, started this process."""
+    # WORLD_SIZE and RANK are no evidence: some platforms set them for every job.
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
@@ -33,7 +33,7 @@ def launched() -> tuple[int, int]:
 
 
 def is_first() -> bool:
-    """Tell whether this process reports and records for all that were started with it.
+    """Tell whether this process reports and records for all processes started with it.
 
     Example:
         >>> is_first()
@@ -43,20 +43,21 @@ def is_first() -> bool:
 
 
 def launch(processes: int, arguments: Sequence[str]) -> int:
-    """Run ``python -m dejavu`` in processes of this machine that train together.
+    """Run ``python -m dejavu`` in several processes on this machine that train together.
 
-    When one fails, the others are stopped: they would wait for it. When this process is killed,
-    they are, too (`end_with_the_launcher`).
+    If one fails, the others are stopped, since they would wait for it. If this process is killed,
+    so are they (`end_with_the_launcher`).
 
     Args:
-        processes: their number.
-        arguments: of each, as on the command line.
+        processes: number of processes.
+        arguments: command-line arguments of each process.
 
     Returns:
-        0, or the exit code of one that failed; of one that a signal ended, 128 and its number.
+        0, or the exit code of the first process that failed: 128 plus the signal's number if a
+        signal ended it.
 
     Raises:
-        MemoryError: memory ran out in one of them.
+        MemoryError: a process ran out of memory.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -64,7 +65,7 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
 
     os.environ[_LAUNCHER] = str(os.getpid())
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # as torchrun does, with a warning
-    # What is ignored stays ignored: nohup protects from SIGHUP, and torchrun would handle it.
+    # Ignored signals stay ignored: nohup protects from SIGHUP, which torchrun would handle.
     handled = [s.name for s in _SIGNALS if signal.getsignal(s) != signal.SIG_IGN]
     options = ["--standalone", "--nproc-per-node", str(processes)]
     options += ["--signals-to-handle", ",".join(handled)]
@@ -84,7 +85,7 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
 
 @contextmanager
 def _signals_as_before() -> Iterator[None]:
-    """Take back the handlers of signals that torchrun leaves behind."""
+    """Restore the signal handlers that torchrun replaces."""
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
         yield
@@ -94,7 +95,7 @@ def _signals_as_before() -> Iterator[None]:
 
 
 def lost_another(error: BaseException) -> bool:
-    """Tell whether a process failed because another one of those that train together ended.
+    """Tell whether a process failed because another one that trains the same run ended.
 
     Example:
         >>> lost_another(RuntimeError("[pair.cc:534] Connection closed by peer [127.0.0.1]:21045"))
@@ -105,13 +106,13 @@ def lost_another(error: BaseException) -> bool:
 
 
 def end_with_the_launcher() -> None:
-    """Let the kernel kill this process when the one that launched it is gone.
+    """Make the kernel kill this process when its launcher ends.
 
-    That one holds the lease of the devices, and no process computes on them without it.
+    The launcher holds the lease of the devices, and no process may compute on them without it.
     """
     launcher = int(os.environ.get(_LAUNCHER, os.getppid()))
     libc = ctypes.CDLL(None)
     if hasattr(libc, "prctl"):
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != launcher:  # it went before the kernel was told
+    if os.getppid() != launcher:  # the launcher ended before prctl took effect
         os._exit(1)

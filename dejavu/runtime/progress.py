@@ -1,14 +1,14 @@
-"""How long work says how far it is."""
+"""Progress callback for long-running work."""
 
 from typing import Protocol
 
 
 class Progress(Protocol):
-    """Called after each piece of work: pieces done, pieces in all, and a word on how it goes."""
+    """Callback after each unit of work, with the units done, their total number and a note."""
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
-        """Show it."""
+        """Report the progress."""
 
 
 def silent(done: int, total: int, note: str = "") -> None:
-    """Show nothing."""
+    """Report nothing."""

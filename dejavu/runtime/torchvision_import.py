@@ -1,4 +1,4 @@
-"""Importing torchvision, also beside a build of torch that its wheel was not made for."""
+"""Import of torchvision, even with a build of torch that its wheel was not made for."""
 
 import importlib
 import importlib.util
@@ -9,11 +9,11 @@ import torch
 
 
 def import_torchvision() -> ModuleType:
-    """Import torchvision also where its compiled operators do not fit a CPU build of torch.
+    """Import torchvision even if its compiled operators do not match a CPU build of torch.
 
-    Its wheel may be linked to CUDA: then its library cannot be loaded, and the import stops at
-    the schemas of two operators that no network of this project calls. Declaring them lets it
-    pass. Libraries that import torchvision themselves can be imported afterwards.
+    Its wheel may be linked to CUDA: then its library cannot be loaded, and the import fails at
+    the schemas of two operators that no network of this project calls. Declaring them avoids the
+    failure. Libraries that import torchvision themselves can be imported afterwards.
 
     Returns:
         The module ``torchvision``.

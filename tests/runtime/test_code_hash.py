@@ -1,4 +1,4 @@
-"""Hashes of code: what is followed, and what counts."""
+"""Hashes of code: which imports are followed, and which changes count."""
 
 import ast
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ def forget() -> None:
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A package of a few modules in place of ours."""
+    """A package of a few modules in place of dejavu."""
     modules = {
         "top.py": '"""Doc."""\nfrom dejavu.deep import f\n\nx = f(1)\n',
         "deep.py": 'def f(a):\n    """Doc."""\n    return a + 1\n',

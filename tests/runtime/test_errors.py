@@ -1,4 +1,4 @@
-"""What counts as an end of memory, whoever says so."""
+"""Which errors count as running out of memory."""
 
 import errno
 import os
@@ -30,7 +30,7 @@ def test_what_torch_and_numpy_raise_without_memory_is_recognised() -> None:
 
 
 def read(lack: Exception) -> None:
-    """Fail as a reader of files does, whose message blames the file."""
+    """Fail like a file reader whose message blames the file."""
     try:
         raise lack
     except (OSError, MemoryError):

@@ -38,7 +38,7 @@ WRITES = (
 
 @contextmanager
 def other_process(code: str, path: Path) -> Iterator["subprocess.Popen[str]"]:
-    """Another process at ``code``, once it says that it holds ``path``; killed at the end."""
+    """Run ``code`` in another process; yield once that holds ``path``, and kill it at the end."""
     imports = (
         "import time; from pathlib import Path; from dejavu.runtime.files import locked, whole_file"
     )
@@ -77,7 +77,7 @@ def test_a_writer_waits_for_another_and_writes_over_what_a_killed_one_left(tmp_p
 
 
 def test_writers_at_once_lose_nothing(tmp_path: Path) -> None:
-    """Each file that gets the name is whole: a writer's own text, never a mixture."""
+    """Every version of the file is one writer's whole text, never a mixture."""
     path = tmp_path / "a.txt"
     texts = {letter * 200_000 for letter in "abcdefgh"}
     writers = [threading.Thread(target=write_text, args=(path, text)) for text in texts]
@@ -93,7 +93,7 @@ def test_writers_at_once_lose_nothing(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_files() -> Iterator[None]:
-    """No file may grow beyond 100 kB: as a full disk, for who writes more."""
+    """Limit files to 100 kB, which acts like a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     yield
@@ -113,7 +113,7 @@ def write_large(library: str, path: Path) -> None:
 @pytest.mark.usefixtures("small_files")
 @pytest.mark.parametrize("library", ["text", "shutil", "torch"])
 def test_a_full_disk_is_said_of_the_file_itself(library: str, tmp_path: Path) -> None:
-    """Also where shutil would name the file that it copies, and torch says something else."""
+    """Even if shutil would name its source file, and torch raises an unrelated message."""
     path = tmp_path / "new" / "a"
     with pytest.raises(OSError, match="too large") as caught:
         write_large(library, path)

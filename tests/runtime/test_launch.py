@@ -1,4 +1,4 @@
-"""Processes that train together: how they end, and what the one that started them says."""
+"""Processes that train together: how they end, and the messages of their launcher."""
 
 import json
 import os
@@ -29,7 +29,7 @@ ENVIRONMENT = os.environ | {
 
 @pytest.fixture
 def tree(tmp_path: Path, data: Path) -> Path:
-    """A study whose runs two processes train, for long."""
+    """A study whose long runs are trained by two processes."""
     steps = TINY["train"] | {"steps": 100_000, "processes": 2, "checkpoint_every": 1}
     (tmp_path / "params").mkdir()
     (tmp_path / "params/default.yaml").write_text(render_params(tiny_params(train=steps)))
@@ -117,7 +117,7 @@ def test_processes_end_with_the_one_that_holds_their_devices(
 
 
 def all_must_end(launcher: "subprocess.Popen[str]", stop: signal.Signals, tree: Path) -> None:
-    """Stop a training in its midst, and look for its processes."""
+    """Stop training midway, and look for its processes."""
     until = time.monotonic() + 60
     while not list(tree.glob(".runs/*/state.pt")) and time.monotonic() < until:
         assert launcher.poll() is None, launcher.communicate()
