@@ -1,1 +1,1 @@
-"""Data sets as they are on disk, and the rooms that are rendered; nothing here imports torch."""
+"""Data sets on disk, and the rendered rooms; nothing here imports torch."""

@@ -1,4 +1,4 @@
-"""ADE20K as the scene parsing challenge of 2016 has it: 150 classes."""
+"""ADE20K of the scene parsing challenge of 2016, with 150 classes."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -62,13 +62,13 @@ IDS = np.zeros(256, np.uint8)
 IDS[:NUM_CLASSES] = np.arange(1, NUM_CLASSES + 1)
 
 FOLDERS = {"train": "training", "test": "validation"}
-"""The official split of each split; the labels of the one called testing are not published."""
+"""Folder of each split; the labels of the official testing split are not published."""
 
 OBJECT_INFO = "objectInfo150.txt"
 
 
 class Dataset(RawDataset):
-    """The challenge's release of ADE20K (Zhou et al., 2017), as its archive unpacks.
+    """The challenge's release of ADE20K (Zhou et al., 2017), as unpacked from its archive.
 
     The full ADE20K, with thousands of classes, is another download and is not read.
 
@@ -124,7 +124,7 @@ objectInfo150.txt"""
         folder = FOLDERS[split]
         images = (self.root / "images" / folder).glob("ADE_*.jpg")
         labels = (self.root / "annotations" / folder).glob("ADE_*.png")
-        # An image that was lost when the archive was unpacked is still known by its label.
+        # An image lost in unpacking is still listed by its label file.
         names = {path.stem for path in (*images, *labels)}
         return [_entry(folder, name) for name in sorted(names)]
 
@@ -133,8 +133,8 @@ objectInfo150.txt"""
         ids = read_indices(path)
         if ids.max() > NUM_CLASSES:
             raise DataError(
-                f"{path}: holds the id {ids.max()}; the challenge's are 0 to {NUM_CLASSES}: "
-                "was it converted? Unpack the download again"
+                f"{path}: holds the id {ids.max()}; the challenge's ids are 0 to {NUM_CLASSES}: "
+                "was the file converted? Unpack the download again"
             )
         return LABELS[ids]
 
@@ -143,13 +143,13 @@ objectInfo150.txt"""
 
 
 def _entry(folder: str, name: str) -> Entry:
-    # Nothing tells which images show one place: each is a group of its own.
+    # The places that images show are not published, so each image is its own group.
     files = {"image": f"images/{folder}/{name}.jpg", "label": f"annotations/{folder}/{name}.png"}
     return Entry(name, name, files)
 
 
 def _check_classes(path: Path) -> None:
-    """Refuse a release whose classes are others: its ids would mean something else."""
+    """Refuse a release with different classes, whose ids have other meanings."""
     try:
         rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()[1:]]
         synonyms = {int(row[0]): [name.strip() for name in row[-1].split(",")] for row in rows}
@@ -158,6 +158,6 @@ def _check_classes(path: Path) -> None:
     for index, name in enumerate(CLASSES, start=1):
         if name not in synonyms.get(index, []):
             raise DataError(
-                f"{path}: class {index} is not {name}, as it is in the challenge of 2016; "
+                f"{path}: class {index} is not {name}, as in the challenge of 2016; "
                 "unpack ADEChallengeData2016.zip again"
             )

@@ -48,7 +48,7 @@ LAST_ID = 33
 """The highest labelId that the data set defines."""
 
 FOLDERS = {"train": "train", "test": "val"}
-"""The official split of each split; the labels of the one called test are not published."""
+"""Folder of each split; the labels of the official test split are not published."""
 
 SUFFIXES = {
     "leftImg8bit": "_leftImg8bit.png",
@@ -56,17 +56,17 @@ SUFFIXES = {
     "disparity": "_disparity.png",
     "camera": "_camera.json",
 }
-"""How the files of a package end, by package."""
+"""Suffix of the file names, by package."""
 
 
 class Dataset(RawDataset):
-    """Cityscapes (Cordts et al., 2016) as its packages unpack into one folder.
+    """Cityscapes (Cordts et al., 2016), with its packages unpacked into one folder.
 
     Depth is metres along the optical axis, baseline * fx / d, with the disparity d = (p - 1) / 256
     pixels of a stored value p. It is unknown where p is 0 (not measured) or 1 (infinitely far).
     Baseline and fx are read from each image's own file of the camera package. There are no
     default values: baseline * fx is 0.209313 m * 2262.52 px in one car and 0.222126 m * 2268.36 px
-    in another, 6 % more, and no depth map would show that it was scaled by the wrong one.
+    in another, 6 % more, and a wrong scale would not show in the depth map.
 
     Example:
         >>> Dataset.variants["fine"].class_names[:2]
@@ -101,7 +101,7 @@ camera/{train,val}/CITY/*_camera.json               camera_trainvaltest.zip, for
 
     def entries(self, split: str) -> list[Entry]:  # noqa: D102
         folder = FOLDERS[split]
-        # An image whose package was unpacked in part is still known by its label.
+        # An image missing from an incomplete package is still listed by its label file.
         frames = self._frames("leftImg8bit", folder) | self._frames("gtFine", folder)
         return [self._entry(folder, city, name) for name, city in sorted(frames)]
 
@@ -116,7 +116,7 @@ camera/{train,val}/CITY/*_camera.json               camera_trainvaltest.zip, for
         if ids.max() > LAST_ID:
             raise DataError(
                 f"{path}: holds the id {ids.max()}; the labelIds of Cityscapes are 0 to "
-                f"{LAST_ID}: was it converted? Unpack gtFine_trainvaltest.zip again"
+                f"{LAST_ID}: was the file converted? Unpack gtFine_trainvaltest.zip again"
             )
         return LABELS[ids]
 
@@ -132,7 +132,7 @@ camera/{train,val}/CITY/*_camera.json               camera_trainvaltest.zip, for
         return IDS[labels]
 
     def _frames(self, package: str, folder: str) -> set[tuple[str, str]]:
-        """Name the images of one package, and their cities."""
+        """Return the names of the images of one package, with their cities."""
         suffix = SUFFIXES[package]
         found = (self.root / package / folder).glob(f"*/*{suffix}")
         return {(path.name.removesuffix(suffix), path.parent.name) for path in found}
@@ -155,25 +155,25 @@ camera/{train,val}/CITY/*_camera.json               camera_trainvaltest.zip, for
 
 
 def _baseline_times_fx(path: Path, height: int, width: int) -> float:
-    """Read a calibration: metres times pixels, of an image of the given size."""
+    """Return baseline times fx (metres times pixels) from the calibration of an H x W map."""
     mend = "unpack camera_trainvaltest.zip again"
     try:
         camera = json.loads(path.read_text(encoding="utf-8"))
         baseline, fx = float(camera["extrinsic"]["baseline"]), float(camera["intrinsic"]["fx"])
         centre = float(camera["intrinsic"]["u0"]), float(camera["intrinsic"]["v0"])
     except FileNotFoundError:
-        raise DataError(f"{path}: is missing, and depth needs it; {mend}") from None
+        raise DataError(f"{path}: is missing, but depth needs it; {mend}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: is not a calibration ({error!r}); {mend}") from None
+        raise DataError(f"{path}: is not a calibration file ({error!r}); {mend}") from None
     if not (0 < baseline < math.inf and 0 < fx < math.inf):
         raise DataError(
             f"{path}: baseline {baseline} and fx {fx} must be above 0 and finite; {mend}"
         )
-    # Calibrations do not say for which size they hold, but all cameras look ahead: a principal
-    # point away from the middle tells of disparities that were resized, and of wrong depths.
+    # A calibration does not state its image size, but its principal point is near the image
+    # centre. Elsewhere, the disparity map was resized, and its depths would be wrong.
     if not all(abs(c / n - 0.5) < 1 / 6 for c, n in zip(centre, (width, height), strict=True)):
         raise DataError(
-            f"{path}: the principal point {centre} is not near the middle of the disparity map, "
-            f"{height} x {width}: was that resized? Unpack disparity_trainvaltest.zip again"
+            f"{path}: the principal point {centre} is not near the centre of the {height} x "
+            f"{width} disparity map: was it resized? Unpack disparity_trainvaltest.zip again"
         )
     return baseline * fx

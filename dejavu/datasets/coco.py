@@ -1,8 +1,8 @@
-"""COCO panoptic, read as semantic segmentation: every segment is its category's pixels.
+"""COCO panoptic, read as semantic segmentation: a pixel's label is its segment's category.
 
-The label of a pixel follows the official converter to semantic segmentation
-(cocodataset/panopticapi, panoptic2semantic_segmentation.py): a segment is its category, crowds
-too, and pixels of no segment are ignored.
+Labels follow the official converter to semantic segmentation (cocodataset/panopticapi,
+panoptic2semantic_segmentation.py): crowds count as their category, and pixels without a segment
+are ignored.
 """
 
 import json
@@ -153,9 +153,9 @@ CATEGORIES: tuple[tuple[int, str, tuple[int, int, int]], ...] = (
     (199, "wall-other-merged", (102, 102, 156)),
     (200, "rug-merged", (250, 141, 255)),
 )
-"""Id, name and colour of each category, in the order of the labels.
+"""Id, name and colour of each category, by label.
 
-They are those of panoptic_coco_categories.json (cocodataset/panopticapi).
+Source: panoptic_coco_categories.json (cocodataset/panopticapi).
 """
 
 _FOLDERS = {"train": "train2017", "test": "val2017"}
@@ -170,7 +170,7 @@ _COCO = "http://images.cocodataset.org"
 class Dataset(RawDataset):
     """COCO 2017 with panoptic annotations, 118,287 training and 5,000 validation images.
 
-    The validation images are the test split. An image is its own group.
+    The validation images are the test split. Each image is its own group.
     """
 
     title = "COCO panoptic"
@@ -245,19 +245,22 @@ ROOT/
         rows = slice(*np.searchsorted(image, [int(entry.name), int(entry.name) + 1]))
         known, found = ids[rows], read_colours(path) @ np.array([1, 256, 65536])
         if not known.size:
-            raise DataError(f"{path}: {path.parent}.json has no annotation of it; unpack it again")
+            raise DataError(
+                f"{path}: {path.parent}.json has no annotation of this image; unpack both from the "
+                "same archive"
+            )
         nearest = np.searchsorted(known, found).clip(max=len(known) - 1)
         strange = found[known[nearest] != found]
         if strange.size:
             raise DataError(
-                f"{path}: has a segment {strange[0]} that {path.parent}.json does not list: unpack "
+                f"{path}: has a segment {strange[0]} that {path.parent}.json does not list; unpack "
                 "both from the same archive"
             )
         label: Array = labels[rows][nearest].astype(np.uint8)
         return label
 
     def to_ids(self, labels: Array) -> Array:
-        """Return H x W uint8 category ids, 0 where there is no label, as the converter writes."""
+        """Return H x W uint8 category ids, 0 where unlabelled, like the official converter."""
         ids: Array = _IDS[labels]
         return ids
 
@@ -266,7 +269,7 @@ ROOT/
             return
         if (self.root / f"{folder}.zip").exists():
             raise DataError(
-                f"{self.root / folder}.zip: is still packed: unpack it beside itself, to {folder}/"
+                f"{self.root / folder}.zip: is still packed: unpack it to {folder}/ beside it"
             )
         raise self.missing(folder)
 
@@ -280,7 +283,7 @@ ROOT/
 def _read_segments(path: Path) -> Array:
     """Read image ids, segment ids and labels, 3 x N int32, sorted by image and segment.
 
-    Every image has a segment 0, the pixels of no segment.
+    Every image has a segment 0 for the pixels without a segment.
     """
     try:
         tree = json.loads(path.read_bytes())
@@ -303,7 +306,7 @@ def _check_categories(path: Path, categories: list[dict[str, Any]]) -> None:
         odd = sorted({*found} ^ {*expected}) or found
         raise DataError(
             f"{path}: its categories are not the {len(CATEGORIES)} of COCO panoptic 2017 (first "
-            f"difference: {odd[0]}): is it another annotation file?"
+            f"difference: {odd[0]}): is it the right annotation file?"
         )
 
 
@@ -312,8 +315,8 @@ def _rows(path: Path, annotations: list[dict[str, Any]]) -> Iterator[tuple[int, 
         image, name = annotation["image_id"], annotation["file_name"]
         if name != f"{image:012d}.png":
             raise DataError(
-                f"{path}: calls the annotation of image {image} {name!r}, not {image:012d}.png: "
-                "is it another annotation file?"
+                f"{path}: the annotation of image {image} is named {name!r}, not "
+                f"{image:012d}.png: is it the right annotation file?"
             )
         yield image, 0, IGNORE_INDEX
         for segment in annotation["segments_info"]:

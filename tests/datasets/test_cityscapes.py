@@ -117,7 +117,7 @@ def test_ids_of_labels_read_back_as_the_labels(root: Path) -> None:
 
 
 def predict(truth: Array, seed: int) -> Array:
-    """Labels that err in a third of the pixels, and say something where the truth is ignored."""
+    """Labels that are wrong in a third of the pixels, also where the truth is ignored."""
     draws = np.random.default_rng(seed)
     guess = draws.integers(0, 19, truth.shape).astype(np.uint8)
     return np.where((truth == IGNORE_INDEX) | (draws.random(truth.shape) < 0.3), guess, truth)

@@ -1,1 +1,1 @@
-"""Downloads, verified and unpacked."""
+"""Download, verification and unpacking of data sets."""

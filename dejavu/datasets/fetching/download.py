@@ -1,4 +1,4 @@
-"""A file of a data set, as its publisher serves it without registration."""
+"""A downloadable file of a data set, served by its publisher without registration."""
 
 import hashlib
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ from pathlib import PurePosixPath
 
 @dataclass(frozen=True)
 class Download:
-    """One file of a data set, as its publisher serves it.
+    """One downloadable file of a data set.
 
     Attributes:
-        url: where it is, http or https.
-        path: where it goes, relative to the data set's root, with slashes.
-        bytes: its size, where that is known.
-        checksum: algorithm and hexadecimal digest, such as ``md5:...`` or ``sha256:...``, where
-            one is published.
+        url: http or https address.
+        path: destination relative to the data set's root, with slashes.
+        bytes: size, if known.
+        checksum: algorithm and hexadecimal digest, such as ``md5:...`` or ``sha256:...``, if one
+            is published.
 
     Raises:
-        ValueError: the URL, the path or the checksum is not of that form.
+        ValueError: the URL, the path or the checksum is malformed.
 
     Example:
         >>> Download("https://host/a.zip", "a.zip", checksum="md5:9e107d9d372bb6826bd81d3542a419d6")

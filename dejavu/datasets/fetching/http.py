@@ -1,4 +1,4 @@
-"""Files fetched over HTTP: resumed after an interruption, and verified."""
+"""File downloads over HTTP, resumed after an interruption, and verified."""
 
 import contextlib
 import hashlib
@@ -25,21 +25,21 @@ TIMEOUT = 60
 """Seconds without a byte after which a connection counts as broken."""
 
 _BUSY = (429, 500, 502, 503, 504)
-"""Answers after which it is worth to ask again."""
+"""HTTP status codes after which the request is retried."""
 
 WAITS = (1, 4, 16)
-"""Seconds to wait before each further attempt after a broken connection."""
+"""Seconds to wait before each retry after a broken connection."""
 
 
 def obtain(downloads: Iterable[Download], root: Path, progress: Progress = silent) -> None:
-    """Fetch and unpack a data set; what is there already is left as it is.
+    """Fetch and unpack a data set; existing files are left as they are.
 
-    Zip archives are unpacked beside themselves, and may be deleted then.
+    Zip archives are unpacked into their own folder, and may be deleted afterwards.
 
     Args:
-        downloads: its files.
-        root: folder of the data set; made where it is missing.
-        progress: called after each piece of a file, with bytes.
+        downloads: files of the data set.
+        root: folder of the data set; created if missing.
+        progress: called after each chunk of a file, with bytes.
 
     Raises:
         DataError: see `fetch` and `dejavu.datasets.fetching.unpacking.unpack`.
@@ -58,29 +58,29 @@ def fetch(
     progress: Progress = silent,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Path:
-    """Fetch a file, unless it is there, and verify it.
+    """Fetch a file unless it exists, and verify it.
 
-    What has arrived is kept as ``.NAME.part``; the next call asks for the rest, and starts anew
-    where the server's file is no longer the same. A broken connection is tried again a few times.
+    A partial download is kept as ``.NAME.part``; the next call resumes it, or starts over if the
+    server's file has changed. A broken connection is retried a few times.
 
     Args:
         download: the file.
-        root: folder of the data set; made where it is missing.
-        progress: called after each piece with the bytes that are there and the bytes in all.
-        sleep: waits some seconds between attempts.
+        root: folder of the data set; created if missing.
+        progress: called after each chunk with the bytes received and the total.
+        sleep: called with the seconds to wait before a retry.
 
     Returns:
-        The file.
+        Path of the file.
 
     Raises:
-        DataError: the server refuses, cannot be reached, or serves another file than is expected;
-            the disk is full; or a file that was there already is another one.
+        DataError: the server refuses, cannot be reached, or serves an unexpected file; the disk is
+            full; or an existing file has the wrong size or checksum.
     """
     path = root / download.path
     with _explained(path):
         if path.exists():
             if fault := _fault(path, download):
-                raise DataError(f"{path}: {fault}; move it away, and it is downloaded again")
+                raise DataError(f"{path}: {fault}; move it away to download it again")
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
         part = _Part(path)
@@ -89,8 +89,8 @@ def fetch(
         if fault := _fault(part.path, download):
             part.discard()
             raise DataError(
-                f"{path}: {fault}. What {download.url} sent was deleted; download it again, and if "
-                "it comes out the same, the publisher has changed the file: get it by hand"
+                f"{path}: {fault}. The file from {download.url} was deleted; download it again. If "
+                "that fails too, the publisher has changed the file: get it by hand"
             )
         part.path.replace(path)
         part.discard()
@@ -98,12 +98,12 @@ def fetch(
 
 
 class _TransferError(Exception):
-    """The transfer broke off; another attempt may go on from what has arrived."""
+    """The transfer broke off; another attempt may resume it."""
 
 
 @dataclass(frozen=True)
 class _Part:
-    """What has arrived of a file, and which version of it the server called it."""
+    """A partial download, with the server's identifier of the file's version."""
 
     whole: Path
 
@@ -119,7 +119,7 @@ class _Part:
         return self.path.stat().st_size if self.path.exists() else 0
 
     def version(self) -> str | None:
-        """Return what If-Range needs to resume; none where only a new start is safe."""
+        """Return the If-Range value for resuming, or None if only a new start is safe."""
         if self.path.exists() and self.version_path.exists():
             return self.version_path.read_text(encoding="utf-8") or None
         return None
@@ -144,14 +144,14 @@ def _transfer_patiently(
             if wait is None:
                 raise DataError(
                     f"{part.whole}: the download of {download.url} broke off ({error}) "
-                    f"{len(WAITS) + 1} times; run the command again to go on from "
+                    f"{len(WAITS) + 1} times; run the command again to resume at "
                     f"{part.size():,} bytes"
                 ) from None
             sleep(wait)
 
 
 def _transfer(download: Download, part: _Part, progress: Progress) -> None:
-    """Make one attempt to complete the part."""
+    """Make one attempt to complete the partial download."""
     request = urllib.request.Request(download.url, headers={"User-Agent": "dejavu"})
     if version := part.version():
         request.add_header("Range", f"bytes={part.size()}-")
@@ -179,11 +179,11 @@ def _transfer(download: Download, part: _Part, progress: Progress) -> None:
                 done += len(chunk)
                 progress(done, max(total or 0, done), part.whole.name)
         if total is not None and done < total:
-            raise _TransferError(f"{done:,} of {total:,} bytes came")
+            raise _TransferError(f"{done:,} of {total:,} bytes arrived")
 
 
 def _receive(read: Callable[[int], bytes]) -> bytes:
-    # The network's errors are OSErrors, as the disk's are: they part ways here.
+    # Errors of the network and of the disk are both OSErrors; this separates them.
     try:
         return read(CHUNK)
     except (OSError, HTTPException) as error:
@@ -195,12 +195,12 @@ def _answer_refusal(error: urllib.error.HTTPError, download: Download, part: _Pa
         if error.headers.get("Content-Range") == f"bytes */{part.size()}":
             return  # nothing is left to fetch: only the verification was interrupted
         part.discard()
-        raise _TransferError("the part was longer than the file")
+        raise _TransferError("the partial download was longer than the file")
     if error.code in _BUSY:
         raise _TransferError(f"{error.code} {error.reason}")
     raise DataError(
         f"{part.whole}: {download.url} answers {error.code} {error.reason}; try again later, or "
-        "get the file by hand from the publisher's page and put it there"
+        "get the file by hand from the publisher's page and save it under this name"
     )
 
 
@@ -208,16 +208,16 @@ def _require_continuation(headers: HTTPMessage, part: _Part) -> None:
     sent = headers.get("Content-Range", "")
     if not re.match(rf"bytes {part.size()}-", sent):
         part.discard()
-        raise _TransferError(f"the server sent {sent or 'another part'}, which was not asked for")
+        raise _TransferError(f"the server sent {sent or 'a range'} that was not requested")
 
 
 def _require_expected_size(total: int | None, download: Download, part: _Part) -> None:
     if total is not None and download.bytes not in (None, total):
         part.discard()
         raise DataError(
-            f"{part.whole}: {download.url} offers {total:,} bytes, and {download.bytes:,} are "
-            "expected; the publisher has changed the file or serves a page in its place: get it "
-            "by hand"
+            f"{part.whole}: {download.url} offers {total:,} bytes, not the expected "
+            f"{download.bytes:,}; the publisher has changed the file or serves a web page instead: "
+            "get it by hand"
         )
 
 
@@ -226,7 +226,7 @@ def _require_space(total: int | None, part: _Part) -> None:
     free = shutil.disk_usage(part.whole.parent).free
     if missing > free:
         raise DataError(
-            f"{part.whole}: {missing:,} bytes are to come, and the disk has {free:,} free; free "
+            f"{part.whole}: needs {missing:,} more bytes, but the disk has {free:,} free; free "
             "some space or choose another folder"
         )
 
@@ -257,6 +257,6 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise DataError(
-            f"{path}: cannot be written or read ({error.strerror or error}); mend that and run "
-            "the command again: it goes on from what has arrived"
+            f"{path}: cannot be written or read ({error.strerror or error}); fix this and run "
+            "the command again to resume"
         ) from None

@@ -1,4 +1,4 @@
-"""Zip archives, unpacked once, with the archives in them."""
+"""Unpacking of zip archives, once, with the archives nested in them."""
 
 import shutil
 import zipfile
@@ -11,13 +11,13 @@ from dejavu.runtime.progress import Progress, silent
 
 
 def is_unpacked(archive: Path, root: Path) -> bool:
-    """Tell whether `unpack` has finished with an archive, and what it wrote is still there.
+    """Tell whether `unpack` has finished an archive, and its files still exist.
 
-    The archive itself may be gone, and so may archives that were in it.
+    The archive itself may have been deleted, and so may the archives nested in it.
 
     Args:
-        archive: the archive.
-        root: folder that its files went to.
+        archive: path of the archive.
+        root: folder of the unpacked files.
     """
     try:
         names = _receipt(archive).read_text(encoding="utf-8").splitlines()
@@ -27,20 +27,19 @@ def is_unpacked(archive: Path, root: Path) -> bool:
 
 
 def unpack(archive: Path, root: Path, progress: Progress = silent) -> None:
-    """Unpack a zip archive below ``root``, unless that was done, and leave a receipt.
+    """Unpack a zip archive below ``root``, unless it already is, and write a receipt.
 
-    A file that is there with its size in the archive is left alone, so that an interrupted
-    unpacking goes on, and one that was done by hand is accepted. Archives in the archive are
-    unpacked beside themselves.
+    Existing files of the right size are kept, so that an interrupted unpacking resumes, and files
+    that were unpacked by hand are accepted. Nested archives are unpacked into their own folder.
 
     Args:
-        archive: the archive; the receipt is ``.NAME.unpacked`` beside it.
-        root: folder that its files go to.
-        progress: called after each file, with their numbers.
+        archive: path of the archive; the receipt is ``.NAME.unpacked`` beside it.
+        root: folder for the unpacked files.
+        progress: called after each file, with the number of files.
 
     Raises:
-        DataError: the archive is damaged, leads out of ``root``, or holds a file in whose place
-            there is another one; or the disk is full.
+        DataError: the archive is damaged or has paths outside ``root``, an existing file has
+            another size than in the archive, or the disk is full.
     """
     if is_unpacked(archive, root):
         return
@@ -49,16 +48,16 @@ def unpack(archive: Path, root: Path, progress: Progress = silent) -> None:
             _unpack_all(opened, archive, root, progress)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise DataError(
-            f"{archive}: is damaged or no zip archive ({error}); delete it and download it again"
+            f"{archive}: is damaged or not a zip archive ({error}); delete it and download it again"
         ) from None
     except OSError as error:
         raise DataError(
-            f"{archive}: cannot be unpacked ({error}); mend that and run the command again"
+            f"{archive}: cannot be unpacked ({error}); fix this and run the command again"
         ) from None
 
 
 def _unpack_all(opened: zipfile.ZipFile, archive: Path, root: Path, progress: Progress) -> None:
-    # macOS packs a shadow of every file, which holds no data and keeps its suffix.
+    # macOS adds a metadata file for every file, with the same suffix.
     shadows = "__MACOSX/"
     files = [f for f in opened.infolist() if not (f.is_dir() or f.filename.startswith(shadows))]
     for info in files:
@@ -68,10 +67,10 @@ def _unpack_all(opened: zipfile.ZipFile, archive: Path, root: Path, progress: Pr
     free = shutil.disk_usage(root).free
     if needed > free:
         raise DataError(
-            f"{archive}: holds {needed:,} bytes, and the disk has {free:,} free; free some space"
+            f"{archive}: holds {needed:,} bytes, but the disk has {free:,} free; free some space"
         )
     for index, info in enumerate(missing):
-        # Reading to the end compares the CRC-32, before the file gets its name.
+        # Reading to the end verifies the CRC-32, before the file is renamed.
         with (
             whole_file(root / info.filename) as temporary,
             opened.open(info) as source,
@@ -89,8 +88,8 @@ def _require_inside(name: str, archive: Path) -> None:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
         raise DataError(
-            f"{archive}: its file {name!r} leads out of the folder; this is not the publisher's "
-            "archive: delete it"
+            f"{archive}: its file {name!r} would be written outside the folder; this is not the "
+            "publisher's archive: delete it"
         )
 
 
@@ -104,8 +103,8 @@ def _is_there(path: Path, info: zipfile.ZipInfo) -> bool:
     size = path.stat().st_size
     if size != info.file_size:
         raise DataError(
-            f"{path}: is {size:,} bytes, and {info.file_size:,} in the archive; move it away, and "
-            "it is unpacked again"
+            f"{path}: has {size:,} bytes, but {info.file_size:,} in the archive; move it away to "
+            "unpack it again"
         )
     return True
 

@@ -23,7 +23,7 @@ TEST_DRIVES = frozenset(
     }.items()
     for number in numbers.split()
 )
-"""The 28 drives that the test images of Eigen et al. (2014) are from."""
+"""The 28 drives with test images of Eigen et al. (2014)."""
 
 _LISTS = {"train": "splits/eigen_train_files.txt", "test": "splits/eigen_test_files.txt"}
 _ANNOTATED = "data_depth_annotated"
@@ -50,12 +50,11 @@ class _Frame(NamedTuple):
 
 
 class Dataset(RawDataset):
-    """KITTI raw data, and the depth annotated for the KITTI depth benchmark.
+    """KITTI raw data, and the annotated depth of the KITTI depth benchmark.
 
-    The test images are those of a list; one that the improved ground truth leaves out, as it
-    does the first and last five frames of a drive, is left out. So are training images. Without
-    a list of training images they are those of the left colour camera in every drive that none
-    of Eigen's test images is from.
+    A list names the test images. Images of either split that have no improved ground truth, such
+    as the first and last five frames of a drive, are left out. Without a list of training images,
+    all left colour images of drives without Eigen's test images are training images.
     """
 
     title = "KITTI"
@@ -102,8 +101,8 @@ ROOT may be a folder of links to where the parts are."""
         """List the images of the Eigen split that have a ground truth; see `RawDataset.entries`.
 
         Raises:
-            DataError: a list is missing, has a line that is none, names an image twice or one
-                that is missing; or a listed drive has no improved ground truth at all.
+            DataError: a list is missing, has a malformed line, or names a missing image or one
+                image twice; or a listed drive has no improved ground truth at all.
         """
         listed = split == "test" or (self.root / _LISTS[split]).exists()
         frames = self._listed(split) if listed else self._outside_test()
@@ -123,19 +122,19 @@ ROOT may be a folder of links to where the parts are."""
         return "raw/" if (self.root / "raw").is_dir() else ""
 
     def _entry(self, frame: _Frame, depth: str) -> Entry:
-        # As the depth benchmark calls the images of its own selection.
+        # Named like the images of the depth benchmark's own selection.
         name = f"{frame.drive}_sync_image_{frame.number}_image_{frame.camera}"
         return Entry(name, frame.drive, {"image": self._raw + frame.image, "depth": depth})
 
     def _listed(self, split: str) -> list[_Frame]:
-        """Read the list of a split."""
+        """Read the listed frames of a split."""
         path = self.root / _LISTS[split]
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:
             raise self.missing(_LISTS[split]) from None
         except (OSError, ValueError) as error:
-            raise DataError(f"{path}: cannot be read ({error}); copy the list anew") from None
+            raise DataError(f"{path}: cannot be read ({error}); copy the list again") from None
         lines_of: dict[_Frame, int] = {}
         for number, line in enumerate(lines, 1):
             if not line.strip():
@@ -143,7 +142,7 @@ ROOT may be a folder of links to where the parts are."""
             where = f"{path}, line {number}"
             frame = _parse(line.strip(), where)
             if frame in lines_of:
-                raise DataError(f"{where}: names the image of line {lines_of[frame]} again")
+                raise DataError(f"{where}: repeats the image of line {lines_of[frame]}")
             self._check(frame, split, where)
             lines_of[frame] = number
         return list(lines_of)
@@ -151,8 +150,8 @@ ROOT may be a folder of links to where the parts are."""
     def _check(self, frame: _Frame, split: str, where: str) -> None:
         if split == "test" and frame.drive not in TEST_DRIVES:
             raise DataError(
-                f"{where}: {frame.drive} is none of the 28 drives with test images of the Eigen "
-                "split: are the two lists swapped, or those of another split?"
+                f"{where}: {frame.drive} is not one of the 28 drives with test images of the Eigen "
+                "split: are the two lists swapped, or of another split?"
             )
         image = self.root / (self._raw + frame.image)
         if not image.exists():
@@ -185,7 +184,7 @@ ROOT may be a folder of links to where the parts are."""
         ]
 
     def _depths(self, frames: Sequence[_Frame], every_drive: bool) -> dict[_Frame, str]:
-        """Return the file of the ground truth of each frame that has one."""
+        """Return the ground-truth file of each frame that has one."""
         if self.variant_name == "raw":
             return {f: f"{self._raw}{f.folder}/velodyne_points/data/{f.number}.bin" for f in frames}
         drives = self.root.glob(f"{_ANNOTATED}/*/*_drive_*_sync")
@@ -194,7 +193,7 @@ ROOT may be a folder of links to where the parts are."""
         for frame in frames:
             folder = folders.get(f"{frame.drive}_sync")
             if folder is None and every_drive:
-                # Of every drive of the Eigen split all but the first and last frames have one.
+                # In every drive of the Eigen split, all but the first and last frames have one.
                 raise self.missing(f"{_ANNOTATED}/*/{frame.drive}_sync")
             path = f"{folder}/proj_depth/groundtruth/image_{frame.camera}/{frame.number}.png"
             if folder and (self.root / path).exists():
@@ -208,6 +207,6 @@ def _parse(line: str, where: str) -> _Frame:
             camera = _SIDES.get(match["camera"], match["camera"])
             return _Frame(match["drive"], match["number"].zfill(10), camera)
     raise DataError(
-        f"{where}: {line!r} is no image of KITTI: neither DATE/DRIVE_sync/image_02/data/FRAME.png "
-        "nor DATE/DRIVE_sync FRAME l"
+        f"{where}: {line!r} is not a KITTI image; expected DATE/DRIVE_sync/image_02/data/FRAME.png "
+        "or DATE/DRIVE_sync FRAME l"
     )

@@ -14,7 +14,7 @@ _VALUES_PER_POINT = 4
 
 @dataclass(frozen=True)
 class Projection:
-    """How a scanner's points appear in a camera.
+    """Projection of a scanner's points into a camera image.
 
     Attributes:
         matrix: 3 x 4 float64, from homogeneous scanner coordinates (metres) to homogeneous image
@@ -32,7 +32,7 @@ def read_projection(folder: Path, camera: str) -> Projection:
     """Read the projection of a camera from ``calib_cam_to_cam.txt`` and ``calib_velo_to_cam.txt``.
 
     Args:
-        folder: with the two files.
+        folder: folder of the two files.
         camera: number of the camera, such as ``02``.
 
     Raises:
@@ -45,13 +45,13 @@ def read_projection(folder: Path, camera: str) -> Projection:
     rectifying = _matrix(between, cameras, "R_rect_00", (3, 3))
     projecting = _matrix(between, cameras, f"P_rect_{camera}", (3, 4))
     width, height = _matrix(between, cameras, f"S_rect_{camera}", (2,)).astype(int)
-    # The rectifying rotation leaves the homogeneous 1 as it is.
+    # The rectifying rotation leaves the homogeneous 1 unchanged.
     rigid = np.vstack([rectifying @ np.hstack([rotation, translation]), [0, 0, 0, 1]])
     return Projection(projecting @ rigid, int(height), int(width))
 
 
 def read_scan(path: Path) -> Array:
-    """Read a scan of the Velodyne, N x 3 float32: metres forward, left and up.
+    """Read a Velodyne scan, N x 3 float32: metres forward, left and up.
 
     Raises:
         DataError: the file is missing, empty or truncated.
@@ -63,19 +63,19 @@ def read_scan(path: Path) -> Array:
     size = _VALUES_PER_POINT * 4
     if not content or len(content) % size:
         raise DataError(
-            f"{path}: has {len(content)} bytes, not a multiple of the {size} of a point: truncated "
-            "or damaged; unpack the download again"
+            f"{path}: has {len(content)} bytes, not a multiple of {size} (one point): truncated or "
+            "damaged; unpack the download again"
         )
     return np.frombuffer(content, "<f4").reshape(-1, _VALUES_PER_POINT)[:, :3]
 
 
 def project(points: Array, projection: Projection) -> Array:
-    """Draw a scan as the depth map that the Eigen split of KITTI is scored against.
+    """Project a scan to the depth map that the Eigen split of KITTI is scored against.
 
-    As in the evaluation code of monodepth (Godard et al. 2017), which later work shares: the
-    depth is a point's distance *ahead of the scanner*, about 0.27 m more than along the camera's
-    optical axis; pixels are the rounded coordinates (half to even) minus 1; of the points in
-    one pixel the nearest counts. Points beside or behind the scanner or the camera are dropped.
+    As in the evaluation code of monodepth (Godard et al. 2017), which later work shares: depth
+    is a point's distance *ahead of the scanner*, about 0.27 m more than along the camera's
+    optical axis; pixels are the rounded coordinates (half to even) minus 1; the nearest point in
+    a pixel counts. Points beside or behind the scanner or the camera are dropped.
 
     Args:
         points: N x 3 float32, metres forward, left and up.
@@ -107,7 +107,7 @@ def _read_calibration(path: Path) -> dict[str, str]:
         text = path.read_text(encoding="ascii")
     except FileNotFoundError:
         raise DataError(
-            f"{path}: is missing: unpack the calibration of that day, {path.parent.name}_calib.zip"
+            f"{path}: is missing: unpack that day's calibration, {path.parent.name}_calib.zip"
         ) from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read ({error}); unpack it again") from None
@@ -122,6 +122,6 @@ def _matrix(path: Path, values: dict[str, str], key: str, shape: tuple[int, ...]
         raise DataError(f"{path}: has no {key}: truncated or damaged; unpack it again") from None
     except ValueError:
         raise DataError(
-            f"{path}: {key} must be {np.prod(shape)} numbers and is {values[key].strip()!r}: "
+            f"{path}: {key} must be {np.prod(shape)} numbers, not {values[key].strip()!r}: "
             "truncated or damaged; unpack it again"
         ) from None

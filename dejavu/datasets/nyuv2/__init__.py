@@ -32,7 +32,7 @@ MEASURED = {
     "normals": "computed from the in-painted depths by the RGB camera's known intrinsics: planes "
     "fitted in 11 x 11 pixels",
 }
-"""Where the labelled variants' other ground truth comes from, by task."""
+"""Source of the labelled variants' depth and normals, by task."""
 
 SUFFIXES = {
     "image": (".jpg", ".png"),
@@ -56,7 +56,7 @@ _NYU_CLASSES = "https://github.com/ankurhanda/nyuv2-meta-data/raw/master"
 class Dataset(RawDataset):
     """NYU Depth v2 (Silberman et al., 2012): 795 training and 654 test images.
 
-    Making one gives a `Labelled` or a `Bundle`, as the variant has it.
+    The constructor returns a `Labelled` or a `Bundle`, depending on the variant.
 
     Example:
         >>> Dataset.variants["labelled-13"].class_names[0]
@@ -100,11 +100,11 @@ class Dataset(RawDataset):
         ),
     }
     markers: ClassVar[Sequence[str]] = (MAT, SPLITS, MAPPING_40)
-    # The official split is by scene, but that no scene's name is on both sides was not checked on
-    # the real file: it is noted, and not refused.
+    # The official split is by scene, but it was not verified on the real file that train and test
+    # share no scene name: shared scenes are noted, not refused.
     groups_are_apart: ClassVar[bool] = False
-    # Sizes and checksums are those that users of the files record: the MD5 by several loaders,
-    # the SHA-256 of the split by several benchmarks; of the mappings none was found.
+    # Sizes and checksums are as recorded by users of the files: the MD5 by several loaders, the
+    # SHA-256 of the split by several benchmarks; none was found for the mappings.
     downloads: ClassVar[Sequence[Download]] = (
         Download(
             f"{_NYU}/nyu_depth_v2/nyu_depth_v2_labeled.mat",
@@ -140,7 +140,7 @@ class Dataset(RawDataset):
 
 
 class Labelled(Dataset):
-    """The labelled images as published: one HDF5 file, and small ones beside it."""
+    """The labelled images as published: one HDF5 file, with small files beside it."""
 
     published: ClassVar[Mapping[str, str]] = {MAT: f"md5:{MD5}"}
     computed: ClassVar[Mapping[str, str]] = {"normals": "depth"}
@@ -157,8 +157,8 @@ class Labelled(Dataset):
         count, scenes = len(self._mat), self._mat.scenes()
         if scenes is not None and len(scenes) != count:
             raise DataError(
-                f"{self._mat.path}: holds {count} images and the scenes of {len(scenes)}; its md5 "
-                f"must be {MD5}"
+                f"{self._mat.path}: holds {count} images but {len(scenes)} scene names; its md5 "
+                f"must be {MD5}: download it again"
             )
         listed = []
         for number in self._numbers(f"{split}Ndxs", count):
@@ -176,7 +176,7 @@ class Labelled(Dataset):
         if raw.max() > RAW_CLASSES:
             raise DataError(
                 f"{self._mat.path}: labels of image {entry.name} hold the class {raw.max()}; there "
-                f"are {RAW_CLASSES}"
+                f"are {RAW_CLASSES} classes"
             )
         if self._labels is None:
             self._labels = self._label_of_each_class()
@@ -189,7 +189,7 @@ class Labelled(Dataset):
         return normals_from_depth(self.read_depth(entry), INTRINSICS)
 
     def _numbers(self, key: str, count: int) -> list[int]:
-        """Read the numbers, from 1, of a split's images."""
+        """Read the image numbers of a split, from 1."""
         path = self.root / SPLITS
         numbers = read_variable(path, key).ravel()
         wrong = [n for n in numbers.tolist() if n != int(n) or not 1 <= n <= count]
@@ -205,7 +205,7 @@ class Labelled(Dataset):
         ids = read_variable(path, "mapClass").ravel()
         if len(ids) != RAW_CLASSES or not np.isin(ids, range(1, 41)).all():
             raise DataError(
-                f"{path}: mapClass must map {RAW_CLASSES} classes to 1 to 40, and maps {len(ids)} "
+                f"{path}: mapClass must map {RAW_CLASSES} classes to 1 to 40, but maps {len(ids)} "
                 f"to {ids.min(initial=40)} to {ids.max(initial=1)}"
             )
         if self.variant_name == "labelled-13":
@@ -214,7 +214,7 @@ class Labelled(Dataset):
         return np.concatenate([[IGNORE_INDEX], ids - 1]).astype(np.uint8)
 
     def _require_published_13(self) -> None:
-        """Refuse a mapping to 13 classes beside the data that is not the published one."""
+        """Refuse a file beside the data with a mapping to 13 classes other than the published."""
         path = self.root / MAPPING_13
         if not path.exists():
             return
@@ -229,11 +229,11 @@ class Labelled(Dataset):
 
 
 class Bundle(Dataset):
-    """The bundle of multi-task learning: cropped images, in files of their own.
+    """The bundle for multi-task learning: cropped images in separate files.
 
-    Its normals are read as x right, y down and z towards the camera. Nothing in the bundle says
-    so: training code that rotates them has x right and y down, and z is the colour code of NYU's
-    normals. `entries` holds the signs against the bundle's own depth.
+    Its normals are read as x right, y down and z towards the camera. The bundle does not document
+    this: x and y follow training code that rotates the normals, and z follows the colour code of
+    NYU's normals. `entries` checks the signs against the bundle's own depth.
     """
 
     markers = ("images", "segmentation", "gt_sets/train.txt", "gt_sets/val.txt")
@@ -270,7 +270,7 @@ gt_sets/{train,val}.txt         a NAME per line"""
         if ids.max() > len(NAMES_40):
             raise DataError(
                 f"{path}: holds the class {ids.max()}; classes are 1 to {len(NAMES_40)}, and 0 "
-                "for none"
+                "marks unlabelled pixels"
             )
         return np.where(ids == 0, IGNORE_INDEX, ids - 1).astype(np.uint8)
 
@@ -286,28 +286,29 @@ gt_sets/{train,val}.txt         a NAME per line"""
             if vectors.shape[2] != 3:
                 raise DataError(f"{path}: is {vectors.shape}; expected H x W x 3")
         length = np.linalg.norm(vectors, axis=2, keepdims=True)
-        # 8 bits hold no zero vector: grey is nearly 0 long, black is sqrt(3), and both are none.
+        # 8 bits cannot store a zero vector: unknown normals are grey (length near 0) or black
+        # (length sqrt(3)).
         known = (length > 0.5) & (length < 1.5)
         ours: Array = vectors * np.array([1, 1, -1], np.float32)
         return np.where(known, ours / np.where(known, length, 1), 0).astype(np.float32)
 
     def _suffix(self, role: str, name: str) -> str:
-        """Return the suffix of a role's files, by what there is for one image."""
+        """Return the suffix of a role's files, judged by the files of one image."""
         suffixes = SUFFIXES[role]
         there = [s for s in suffixes if (self.root / FOLDERS[role] / f"{name}{s}").exists()]
         return (there or suffixes)[0]
 
     def _require_axes(self, entry: Entry) -> None:
-        """Compare the axes' signs of an image's normals with its depth, where it has both.
+        """Compare the signs of an image's normals with its depth, if it has both.
 
-        The focal length is the camera's and the principal point is taken to be the middle: the
-        crop is not documented, and no sign depends on some pixels.
+        The focal length is the camera's, and the principal point is assumed at the image centre:
+        the crop is not documented, and an offset of some pixels changes no sign.
         """
         if not all(self.path(entry, role).exists() for role in ("depth", "normals")):
             return
         normals, depth = self.read_normals(entry), self.read_depth(entry)
         if normals.shape[:2] != depth.shape:
-            return  # for data check to name, as it does with every image
+            return  # data check reports this, for every image
         height, width = depth.shape
         fitted = normals_from_depth(depth, (*INTRINSICS[:2], width / 2, height / 2))
         agreement = (normals * fitted).sum(axis=(0, 1))
@@ -315,7 +316,7 @@ gt_sets/{train,val}.txt         a NAME per line"""
         if wrong:
             raise DataError(
                 f"{self.path(entry, 'normals')}: {' and '.join(wrong)} of the normals has the "
-                "other sign than the depth beside it; expected x right, y down, z to the camera"
+                "wrong sign for this image's depth; expected x right, y down, z towards the camera"
             )
 
 

@@ -69,21 +69,21 @@ IDS_13 = np.array([
     7, 3, 2, 6, 11, 7, 7, 7, 7, 7, 7, 6, 7, 7, 7, 7, 7, 7, 6, 7,
 ])
 # fmt: on
-"""The id among 13 of each of the 40 classes: ``labels13`` of class13Mapping.mat, as published
+"""The id (1 to 13) of each of the 40 classes: ``labels13`` of class13Mapping.mat, as published
 with SceneNet's meta data (github.com/ankurhanda/nyuv2-meta-data)."""
 
 
 def palette(count: int) -> tuple[tuple[int, int, int], ...]:
-    """Colour the classes as PASCAL VOC does its own: NYUv2 has no official colours.
+    """Return the colour map of PASCAL VOC: NYUv2 has no official colours.
 
-    The bits of the file's id (the label + 1) are dealt to red, green and blue in turn, the lowest
+    The bits of the stored id (the label + 1) are dealt to red, green and blue in turn, the lowest
     to each colour's highest bit.
 
     Args:
-        count: of classes, at most 255.
+        count: number of classes, at most 255.
 
     Returns:
-        One RGB colour (0 to 255) per class; all differ, and none is black, which stands for none.
+        One RGB colour (0 to 255) per class; all differ, and none is black, the unlabelled colour.
 
     Example:
         >>> palette(4)

@@ -1,4 +1,4 @@
-"""The MATLAB files of NYUv2: HDF5 with its axes reversed, and small ones of the older format."""
+"""The MATLAB files of NYUv2: HDF5 with its axes reversed, and small files of the older format."""
 
 import os
 import zlib
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import h5py
 
 MD5 = "520609c519fba3ba5ac58c8fefcc3530"
-"""Of the published nyu_depth_v2_labeled.mat."""
+"""MD5 of the published nyu_depth_v2_labeled.mat."""
 
 SHAPES = {"images": (3, 640, 480), "depths": (640, 480), "labels": (640, 480)}
 """Shape of one image in each variable of the file: MATLAB's, with the axes reversed."""
@@ -26,11 +26,11 @@ TYPES = {"images": np.uint8, "depths": np.float32, "labels": np.uint16}
 class LabelledMat:
     """``nyu_depth_v2_labeled.mat``, read image by image.
 
-    Each process opens the file for itself when it first reads: a handle that is shared by forked
-    processes mixes up their reads. The file is never locked, so it may lie in a read-only folder.
+    Each process opens the file itself at its first read, because forked processes with a shared
+    handle disturb each other's reads. The file is never locked, so its folder may be read-only.
 
     Args:
-        path: the file.
+        path: path of the file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,28 +44,31 @@ class LabelledMat:
         return int(self._variable("images").shape[0])
 
     def read(self, key: str, position: int) -> Array:
-        """Read one image's part of a variable.
+        """Read one image of a variable.
 
         Args:
             key: images, depths or labels.
-            position: of the image, from 0.
+            position: index of the image, from 0.
 
         Returns:
             480 x 640 x 3 uint8, 480 x 640 float32 metres, or 480 x 640 uint16 (0 to 894).
 
         Raises:
-            DataError: the file is missing, truncated, or holds no such variable of its type.
+            DataError: the file is missing or truncated, or lacks the variable in its known type.
         """
         variable = self._variable(key)
         if position >= len(variable):
-            raise DataError(f"{self.path}: {key} holds {len(variable)} images, not {position + 1}")
+            raise DataError(
+                f"{self.path}: {key} holds {len(variable)} images, but image {position + 1} is "
+                "needed; download it again"
+            )
         try:
             return np.ascontiguousarray(variable[position].T)
         except OSError as error:
             raise self._damaged(error) from None
 
     def scenes(self) -> list[str] | None:
-        """Read the name of the scene that each image shows, or None where the file has none.
+        """Read the scene name of each image; None if the file has no scene names.
 
         Raises:
             DataError: the file is missing or truncated, or the names cannot be read.
@@ -88,7 +91,8 @@ class LabelledMat:
         if variable.shape[1:] != SHAPES[key] or variable.dtype != TYPES[key]:
             raise DataError(
                 f"{self.path}: {key} is {variable.shape} {variable.dtype}; expected (images, "
-                f"{', '.join(map(str, SHAPES[key]))}) {np.dtype(TYPES[key])}: was it converted?"
+                f"{', '.join(map(str, SHAPES[key]))}) {np.dtype(TYPES[key])}: was the file "
+                "converted? Download it again"
             )
         return variable
 
@@ -126,8 +130,8 @@ def read_variable(path: Path, key: str) -> Array:
     except FileNotFoundError:
         raise DataError(f"{path}: is missing; {mend}") from None
     except (OSError, ValueError, TypeError, NotImplementedError, zlib.error, MatReadError) as error:
-        raise DataError(f"{path}: is no MATLAB file that can be read ({error}); {mend}") from None
+        raise DataError(f"{path}: is not a readable MATLAB file ({error}); {mend}") from None
     if key not in variables:
         found = ", ".join(sorted(name for name in variables if not name.startswith("__")))
-        raise DataError(f"{path}: has no variable {key}, but {found or 'none'}; {mend}")
+        raise DataError(f"{path}: has no variable {key}, only {found or 'none at all'}; {mend}")
     return np.asarray(variables[key])

@@ -1,1 +1,1 @@
-"""What all data sets that are read in place share."""
+"""Shared code of the data sets that are read in place."""

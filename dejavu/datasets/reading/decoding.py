@@ -1,4 +1,4 @@
-"""Image files in, arrays out: each checks that the file is what its name promises."""
+"""Decoding of image files to arrays; each function checks the format of its file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     """Read a photograph as H x W x 3 uint8 RGB; grey, palette and CMYK files become RGB.
 
     Raises:
-        DataError: the file is missing, truncated, or no 8-bit image.
+        DataError: the file is missing, truncated, or not an 8-bit image.
     """
     with _opened(path) as image:
         if image.mode.startswith(("I", "F")):
@@ -37,7 +37,7 @@ def read_indices(path: Path) -> NDArray[np.uint8]:
 
 
 def read_colours(path: Path) -> NDArray[np.uint8]:
-    """Read an RGB PNG whose colours are numbers, H x W x 3 uint8.
+    """Read an RGB PNG whose colours encode numbers, H x W x 3 uint8.
 
     Raises:
         DataError: the file is missing, truncated, or not 8-bit RGB.
@@ -59,14 +59,14 @@ def _read_mode(path: Path, modes: tuple[str, ...], expected: str) -> NDArray[Any
         if image.mode not in modes:
             raise DataError(
                 f"{path}: is an image of mode {image.mode}; expected {expected}: "
-                "was it converted? Unpack the download again"
+                "was the file converted? Unpack the download again"
             )
         return np.asarray(image)
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """Open and decode an image; whatever Pillow says of a damaged file becomes a `DataError`."""
+    """Open and decode an image; every error of Pillow about a bad file becomes a `DataError`."""
     from PIL import Image, UnidentifiedImageError  # not above: planning opens no image
 
     try:

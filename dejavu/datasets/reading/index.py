@@ -1,4 +1,4 @@
-"""The index of a split that is read in place: its files, sizes and checksums, a line per image."""
+"""The index of a split that is read in place: files, sizes and checksums, one line per image."""
 
 import csv
 import hashlib
@@ -22,10 +22,10 @@ def pixel_digest(part: Array) -> str:
 
 
 def shared_file(path: Path) -> tuple[int, str]:
-    """Return size and SHA-256 of a file that many images are read with.
+    """Return size and SHA-256 of a file that many images share.
 
     Raises:
-        DataError: it is missing.
+        DataError: the file is missing or cannot be read.
     """
     try:
         return path.stat().st_size, file_sha256(path)
@@ -36,7 +36,7 @@ def shared_file(path: Path) -> tuple[int, str]:
 
 
 def write_index(path: Path, rows: Sequence[dict[str, object]]) -> None:
-    """Write an index: a line per image, with ``COLUMNS`` and ``CHECKSUMS``."""
+    """Write an index: one line per image, with ``COLUMNS`` and ``CHECKSUMS``."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, [*COLUMNS, *CHECKSUMS], lineterminator="\n", restval="")
         writer.writeheader()
@@ -44,10 +44,10 @@ def write_index(path: Path, rows: Sequence[dict[str, object]]) -> None:
 
 
 def read_index(path: Path) -> dict[str, Array]:
-    """Read an index, a column in one array each, as long as there are images.
+    """Read an index as one array per column, with one value per image.
 
     Raises:
-        DataError: it is missing or damaged.
+        DataError: the index is missing or damaged.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:

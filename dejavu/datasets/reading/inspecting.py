@@ -1,4 +1,4 @@
-"""One image of a downloaded data set, decoded with its targets and found in order."""
+"""Decoding and validation of one image of a downloaded data set, with its targets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,18 +12,18 @@ from dejavu.datasets.reading.raw import Array, Entry, RawDataset
 from dejavu.runtime.errors import DataError
 
 _POSSIBLE = {"depth": "finite and at least 0", "normals": "unit or zero vectors"}
-"""What the values of a role must be."""
+"""Condition on the values, by role."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """One image that was decoded, with its targets.
+    """One decoded and validated image, with its targets.
 
     Attributes:
-        entry: its files, of the roles that are needed.
+        entry: the image's files, only of the roles that are needed.
         size: height and width in pixels.
-        bytes: of its files together.
-        sha256: of what was decoded, by role.
+        bytes: total size of its files.
+        sha256: digest of the decoded array, by role.
         class_pixels: number of pixels of each class, by label.
     """
 
@@ -53,19 +53,19 @@ def inspect(dataset: RawDataset, entry: Entry, roles: Sequence[str]) -> Found:
     """Decode one image with its targets.
 
     Raises:
-        DataError: a file is missing or damaged, or holds what it may not.
+        DataError: a file is missing or damaged, or holds impossible values.
     """
     image = dataset.read(entry, "image")
     parts = {"image": image}
     measured = {dataset.computed.get(role, role) for role in roles if role != "image"}
     for role in sorted(measured):
         if role not in entry.files:
-            raise DataError(f"{dataset.path(entry, 'image')}: has no {role} beside it")
+            raise DataError(f"{dataset.path(entry, 'image')}: this image has no {role}")
         parts[role] = dataset.read(entry, role)
         if parts[role].shape[:2] != image.shape[:2]:
             sizes = [" x ".join(map(str, part.shape[:2])) for part in (image, parts[role])]
             raise DataError(
-                f"{dataset.path(entry, role)}: is {sizes[1]}, and its image "
+                f"{dataset.path(entry, role)}: is {sizes[1]}, but its image "
                 f"{dataset.path(entry, 'image')} is {sizes[0]}"
             )
     classes = len(dataset.variant.class_names)
@@ -96,8 +96,8 @@ def _check_labels(label: Array, classes: int, path: Path) -> None:
     wrong = values[(values >= classes) & (values != IGNORE_INDEX)]
     if len(wrong):
         raise DataError(
-            f"{path}: holds the label {wrong[0]}; labels are 0 to {classes - 1} and "
-            f"{IGNORE_INDEX} for none"
+            f"{path}: holds the label {wrong[0]}; labels are 0 to {classes - 1}, and "
+            f"{IGNORE_INDEX} for unlabelled pixels"
         )
 
 

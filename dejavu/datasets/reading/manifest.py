@@ -1,4 +1,4 @@
-"""The manifest of prepared data: what the files hold and their checksums."""
+"""The manifest of prepared data: contents and checksums of its files."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ CAPTION_BYTES = 160
 """Bytes of a stored caption; ASCII, padded with zeros."""
 
 MEND = "prepare the data anew: python -m dejavu rooms (or data check NAME) --params FILE"
-"""What to do about damaged or missing data."""
+"""The fix for damaged or missing data, for error messages."""
 
 
 @dataclass(frozen=True)
@@ -44,22 +44,22 @@ class SplitRecord:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a folder of prepared data holds.
+    """The contents of a folder of prepared data.
 
     Attributes:
-        name: data set.
+        name: name of the data set.
         version: version of the generator.
-        height: of the images, pixels; none where they differ.
-        width: of the images, pixels; none where they differ.
+        height: height of the images in pixels; None if they differ.
+        width: width of the images in pixels; None if they differ.
         spec: the generator's settings, or the variant that is read.
         class_names: names of the classes, by label.
         palette: one RGB colour (0 to 255) per class.
         intrinsics: fx, fy, cx and cy in pixels, with the top left pixel's centre at (0.5, 0.5);
-            none where they are unknown or vary from scene to scene.
-        truth: where the ground truth comes from, by task.
+            None if they are unknown or vary from scene to scene.
+        truth: source of the ground truth, by task.
         files: size in bytes and SHA-256 of the files that images share, by path from the root.
-        notes: what a reader of the numbers should know, such as images that were left out.
-        splits: by name.
+        notes: caveats for readers of the results, such as images that were left out.
+        splits: records of the splits, by name.
     """
 
     name: str
@@ -84,7 +84,7 @@ def read_manifest(directory: Path) -> Manifest:
     """Read the manifest of a folder.
 
     Raises:
-        DataError: it is missing, damaged, or of another version.
+        DataError: the manifest is missing, damaged, or of another version.
     """
     path = directory / MANIFEST
     try:
@@ -95,7 +95,7 @@ def read_manifest(directory: Path) -> Manifest:
         raise DataError(f"{path}: cannot be read ({error}); {MEND}") from None
     if not isinstance(tree, dict) or tree.get("version") != VERSION:
         found = tree.get("version") if isinstance(tree, dict) else None
-        raise DataError(f"{path}: is of version {found}, and this is version {VERSION}; {MEND}")
+        raise DataError(f"{path}: has version {found}, not the needed version {VERSION}; {MEND}")
     try:
         return _parse(tree)
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -18,24 +18,24 @@ def normals_from_depth(
 
     A plane n . P = d seen along the rays (x, y, 1) has the inverse depth 1 / z = n . (x, y, 1) / d,
     which is linear in the ray. So a least-squares fit of 1 / z over a window gives the normal
-    directly, and it weighs depths as a structured-light sensor errs, whose disparity is 1 / z up
-    to a factor. Neighbours beyond a jump of depth are another surface and are left out; where two
-    surfaces meet without a jump, normals within the radius lie between those of the two.
+    directly, and its weights suit a structured-light sensor, whose disparity is proportional to
+    1 / z. Neighbours beyond a jump in depth belong to another surface and are left out; where two
+    surfaces meet without a jump, normals within the radius are a mixture of the two.
 
     Args:
-        depth: H x W metres along the optical axis; 0, or anything not finite, where unknown.
+        depth: H x W metres along the optical axis; 0 or not finite where unknown.
         intrinsics: fx, fy, cx and cy in pixels, with the top left pixel's centre at (0.5, 0.5).
-        radius: of the square window, pixels: it has 2 radius + 1 on a side.
+        radius: half width of the square window: its side is 2 radius + 1 pixels.
         jump: largest difference between the inverse depths of a neighbour and of the centre,
             relative to the centre's.
 
     Returns:
         H x W x 3 unit vectors in the camera frame (x right, y down, z forward), towards the
         camera; the zero vector where the depth is unknown, or where less than a quarter of the
-        window is left to fit.
+        window can be fitted.
 
     Raises:
-        ValueError: the depth is no map, or a setting is impossible.
+        ValueError: the depth is not H x W, or a setting is out of range.
 
     Example:
         >>> wall = np.full((8, 8), 2.0)
@@ -45,7 +45,7 @@ def normals_from_depth(
     if depth.ndim != 2:
         raise ValueError(f"depth: has shape {depth.shape}; must be H x W")
     if radius < 1 or not jump > 0:
-        raise ValueError(f"radius={radius} and jump={jump}: must be at least 1, and above 0")
+        raise ValueError(f"radius={radius} must be at least 1, and jump={jump} must be above 0")
     known = np.isfinite(depth) & (depth > 0)
     inverse = np.divide(1, depth, out=np.zeros(depth.shape), where=known).astype(np.float32)
     count, a, b, c = _planes(inverse, radius, jump)
@@ -64,12 +64,12 @@ def _planes(inverse: Array, radius: int, jump: float) -> tuple[Array, Array, Arr
     """Fit a du + b dv + c to the inverse depths around each pixel.
 
     Returns:
-        How many neighbours were fitted (0 where they do not span a plane), a, b and c; H x W.
+        Number of fitted neighbours (0 where they do not span a plane), a, b and c; H x W each.
     """
     sums = [total.astype(np.float64) for total in _sums(inverse, radius, jump)]
     n, u, v, uu, uv, vv, d, ud, vd = sums
     n = np.maximum(n, 1)
-    # Moments about the means leave two equations of the three.
+    # Moments about the means reduce the three equations to two.
     uu, uv, vv = uu - u * u / n, uv - u * v / n, vv - v * v / n
     ud, vd = ud - u * d / n, vd - v * d / n
     determinant = uu * vv - uv * uv
@@ -82,8 +82,8 @@ def _planes(inverse: Array, radius: int, jump: float) -> tuple[Array, Array, Arr
 def _sums(inverse: Array, radius: int, jump: float) -> tuple[Array, ...]:
     """Sum 1, u, v, u^2, u v, v^2, d, u d and v d over the neighbours on each pixel's surface.
 
-    u and v are a neighbour's offsets, and d is how much its inverse depth exceeds the centre's:
-    small numbers, whose sums float32 holds.
+    u and v are a neighbour's offsets, and d is its inverse depth minus the centre's: small
+    numbers, for whose sums float32 is precise enough.
     """
     n, u, v, uu, uv, vv, d, ud, vd = (np.zeros(inverse.shape, np.float32) for _ in range(9))
     limit = jump * inverse

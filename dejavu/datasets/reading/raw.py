@@ -1,4 +1,4 @@
-"""What a data set is that is read in place: nothing of it is renamed, moved or rewritten."""
+"""Base class of data sets that are read in place: no file is renamed, moved or rewritten."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -20,14 +20,14 @@ Intrinsics = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Entry:
-    """One image of a data set, and where its ground truth is.
+    """One image of a data set, with its ground truth.
 
     Attributes:
-        name: unique in the data set; saved predictions are called so.
-        group: what may not be shared by training and test images, such as a drive or a city.
+        name: unique in the data set; saved predictions are named after it.
+        group: drive, city or other unit that training and test images must not share.
         files: path from the root, with slashes, by role (image, label, depth, normals). A role
-            whose content is computed from another one's names that one's file.
-        position: where in its files the image is, for files that hold many; else 0.
+            that is computed from another one has the other role's file.
+        position: index of the image in files that hold many; else 0.
     """
 
     name: str
@@ -38,17 +38,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to use a data set: which ground truth, and which list of images.
+    """One way to use a data set: its ground truth and its list of images.
 
     Attributes:
-        description: a line for people.
-        truth: where the ground truth comes from, by task; the tasks that can be studied. It is
-            saved with every number and printed under every table.
+        description: one line for users.
+        truth: source of the ground truth, by task, for each task that can be studied. It is
+            saved with every result and printed under every table.
         class_names: names of the classes, by label; empty without segmentation.
         palette: one RGB colour (0 to 255) per class.
         intrinsics: fx, fy, cx and cy in pixels, with the top left pixel's centre at (0.5, 0.5);
-            none where they are unknown or vary.
-        counts: images that the publisher has, by split (train, test), where it says so.
+            None if they are unknown or vary.
+        counts: official number of images, by split (train, test), if published.
     """
 
     description: str
@@ -60,25 +60,25 @@ class Variant:
 
 
 class RawDataset(ABC):
-    """A data set as it was downloaded, below one folder.
+    """A data set as downloaded, below one root folder.
 
     Args:
-        root: the folder.
+        root: root folder of the data set.
         variant: one of ``variants``.
 
     Attributes:
-        title: name for people.
-        variants: by name; the first is the default.
-        markers: paths that the root must have; they tell whether the folder is the right one.
-        tree: the expected tree, as text.
-        source: where to get the data, and on which terms.
-        downloads: what can be fetched without registration.
-        published: checksums that the publisher gives, ``md5:...``, by path from the root.
-        computed: roles that are computed when they are read, each with the role it is made from.
+        title: display name.
+        variants: variants by name; the first is the default.
+        markers: paths that identify the root folder, all of which must exist in it.
+        tree: the expected folder tree, as text.
+        source: where to get the data, and its terms of use.
+        downloads: files that can be fetched without registration.
+        published: published checksums, ``md5:...``, by path from the root.
+        computed: roles that are computed on reading, each with the role that it is computed from.
         groups_are_apart: whether the official train and test images share no group.
 
     Raises:
-        DataError: the folder is missing, or is not this data set's.
+        DataError: the folder is missing, or does not hold this data set.
     """
 
     title: ClassVar[str]
@@ -98,18 +98,18 @@ class RawDataset(ABC):
         self._require_markers()
 
     def __reduce__(self) -> tuple[type["RawDataset"], tuple[Path, str]]:
-        """In another process the data set is opened anew."""
+        """Pickle the arguments: another process opens the data set again."""
         return type(self), (self.root, self.variant_name)
 
     @abstractmethod
     def entries(self, split: str) -> list[Entry]:
         """List the official images of ``train`` or ``test``, sorted by name.
 
-        Paths are listed whether or not they exist, unless the files are all that says which
-        images there are.
+        Paths are listed whether or not they exist, unless the files themselves are the only list
+        of the images.
 
         Raises:
-            DataError: a list or a folder that says which images there are is missing or damaged.
+            DataError: a list or a folder that defines the split is missing or damaged.
         """
 
     def read(self, entry: Entry, role: str) -> Array:
@@ -117,12 +117,12 @@ class RawDataset(ABC):
 
         Returns:
             image: H x W x 3 uint8 RGB; label: H x W uint8 class indices, `IGNORE_INDEX` where
-            there is none; depth: H x W float32 metres along the optical axis, 0 where unknown;
+            unlabelled; depth: H x W float32 metres along the optical axis, 0 where unknown;
             normals: H x W x 3 float32 unit vectors in the camera frame (x right, y down, z
             forward) towards the camera, the zero vector where unknown.
 
         Raises:
-            DataError: the file is missing, damaged, or of another kind; the message names it.
+            DataError: the file is missing, damaged, or of the wrong format; the message names it.
         """
         readers = {
             "image": self.read_image,
@@ -153,26 +153,26 @@ class RawDataset(ABC):
         return self.root / entry.files[role]
 
     def shared_files(self, roles: Sequence[str]) -> list[str]:
-        """Name the small files, from the root, that many images are read with in these roles.
+        """Return the paths, from the root, of small files that many images need in these roles.
 
-        Lists, mappings and calibrations: a job compares their checksums before it reads.
+        Examples are mappings and calibrations; a job compares their checksums before it reads.
         """
         return []
 
     def notes(self) -> list[str]:
-        """Say what a reader of the numbers should know of this copy of the data."""
+        """Return caveats on this copy of the data, for readers of the results."""
         return []
 
     def to_ids(self, labels: Array) -> Array:
-        """Write H x W uint8 class indices as the data set's own label files do."""
+        """Convert H x W uint8 class indices to the ids of the data set's own label files."""
         return labels
 
     def prediction_name(self, entry: Entry) -> str:
-        """Name the file of a predicted label map, as the official tools look for it."""
+        """Return the file name of a predicted label map that the official tools expect."""
         return f"{entry.name}.png"
 
     def missing(self, path: Path | str) -> DataError:
-        """Say that ``path`` (from the root) is missing, what was expected, and where to get it."""
+        """Return the error for a missing ``path`` (from the root), with the expected tree."""
         return DataError(
             f"{self.root / path}: is missing. {self.title} is expected as downloaded:\n"
             f"{self.tree}\nWhere to get it: {self.source}"
@@ -192,16 +192,16 @@ class RawDataset(ABC):
 
     @classmethod
     def find(cls, folder: Path) -> Path | None:
-        """Look for the data set in a folder, in those inside it, and in the one around it."""
+        """Look for the data set in a folder, its parent and its subfolders."""
         candidates = [folder, folder.parent, *_folders(folder)]
         return next((c for c in candidates if not _missing_markers(c, cls.markers)), None)
 
 
 def hold_out(entries: Sequence[Entry], count: int) -> tuple[list[Entry], list[Entry]]:
-    """Divide training images into those that are kept and at least ``count`` held-out ones.
+    """Divide training images into a kept part and at least ``count`` held-out images.
 
-    Groups are held out whole, so that no drive or scene is on both sides. Which ones does not
-    depend on the order of the list: groups follow the hash of their name.
+    Groups are held out whole, so that no drive or scene is in both parts. The choice does not
+    depend on the order of the list: groups are ordered by the hash of their name.
 
     Raises:
         DataError: nothing would be left to train on.

@@ -1,4 +1,4 @@
-"""Data sets read in place, exactly as downloaded: one module each, whose `Dataset` is the set."""
+"""Registry of the data sets that are read in place: one module each, with a class `Dataset`."""
 
 import importlib
 import pkgutil
@@ -7,11 +7,11 @@ import dejavu.datasets
 from dejavu.datasets.reading.raw import RawDataset
 
 _OTHERS = {"fetching", "reading", "rooms"}
-"""What stands beside the data sets: what they share, and the rooms, which are rendered."""
+"""Packages beside the data sets: shared code, and the rendered rooms."""
 
 
 def dataset_names() -> list[str]:
-    """Name every data set that has a module here.
+    """Return the names of all data sets with a module here.
 
     Example:
         >>> "cityscapes" in dataset_names()
@@ -22,6 +22,6 @@ def dataset_names() -> list[str]:
 
 
 def dataset_class(name: str) -> type[RawDataset]:
-    """Return the data set of a name among `dataset_names`."""
+    """Return the class of a data set, by one of `dataset_names`."""
     found: type[RawDataset] = importlib.import_module(f"dejavu.datasets.{name}").Dataset
     return found

@@ -1,4 +1,4 @@
-"""Where the downloaded data set is on this machine; it decides nothing about a result."""
+"""Location of the downloaded data set on this machine; it does not affect any result."""
 
 import os
 from pathlib import Path
@@ -10,9 +10,9 @@ ROOT_VARIABLE = "DEJAVU_ROOT"
 
 
 def data_root(name: str) -> Path:
-    """Return the folder of a data set: what ``DEJAVU_ROOT`` names, or where a download puts it.
+    """Return the folder of a data set: ``DEJAVU_ROOT`` if set, else its download folder.
 
-    That is ``data/raw/NAME``, or a folder in it where the archive has one.
+    The download folder is ``data/raw/NAME``, or a subfolder that the archive has created.
     """
     if named := os.environ.get(ROOT_VARIABLE):
         return Path(named)
@@ -21,6 +21,6 @@ def data_root(name: str) -> Path:
 
 
 def use_root(root: Path | None) -> None:
-    """Name the folder for the rest of this process, and for those that it starts."""
+    """Set the root folder for the rest of this process and its child processes."""
     if root is not None:
         os.environ[ROOT_VARIABLE] = str(root)

@@ -2,7 +2,7 @@
 
 Image, label, depth and normals come from the same hit of the same ray through a pixel's centre.
 All arithmetic is float64 and elementwise. A scene's bytes depend on (spec, split, index)
-alone: scenes are rendered one by one, whatever is prepared before or beside them.
+alone: scenes are rendered one by one, independently of each other.
 """
 
 from collections.abc import Mapping
@@ -49,7 +49,7 @@ class Frame:
         depth: H x W float32, metres along the optical axis (z).
         normals: H x W x 3 float32 unit vectors in the camera frame (x right, y down, z
             forward), pointing towards the camera.
-        caption: what is seen, ASCII.
+        caption: description of the visible objects, ASCII.
         intrinsics: fx, fy, cx and cy in pixels; the top left pixel's centre is at (0.5, 0.5).
     """
 
@@ -111,7 +111,7 @@ def _turn(rotation: Array, vectors: Array) -> Array:
 
 
 def _pixel_size(hits: Hits, direction: Array, focal: float) -> Array:
-    """Return about how many metres of its surface each pixel covers."""
+    """Return the approximate size in metres of each pixel on its surface."""
     lengths = length(direction)
     cosine = -dot(hits.normal, direction) / lengths
     # The root is a compromise: blurring by the long side alone would wash out floors.
@@ -127,14 +127,14 @@ def prepare_rooms(
 ) -> None:
     """Render splits into ``directory``: one ``SPLIT.npy`` each and ``manifest.json``.
 
-    A file is written under a temporary name and renamed. The old manifest goes first and the new
-    one comes last, so that an interrupted preparation is not taken for a finished one. The same
-    arguments give the same bytes.
+    Files are written under a temporary name and renamed. The old manifest is deleted first and the
+    new one written last, so that an interrupted preparation is not taken for a finished one. The
+    same arguments give the same bytes.
 
     Args:
-        spec: what all scenes have in common.
+        spec: settings of all scenes.
         counts: number of scenes by split; splits are among ``SPLITS``.
-        directory: made if it is missing.
+        directory: output folder; created if missing.
         progress: called after each scene.
 
     Raises:
@@ -143,7 +143,7 @@ def prepare_rooms(
     for split, count in counts.items():
         if split not in SPLITS or count < 1:
             raise DataError(
-                f"counts: {split!r}: {count} is not possible; splits are {', '.join(SPLITS)}, "
+                f"counts: {split!r}: {count} is invalid; splits are {', '.join(SPLITS)}, "
                 "with at least one scene each"
             )
     directory.mkdir(parents=True, exist_ok=True)
@@ -175,7 +175,7 @@ def _prepare_split(
     path = directory / f"{split}.npy"
     dtype = record_dtype(spec.height, spec.width)
     class_pixels = np.zeros(len(CLASSES), np.int64)
-    # Written scene by scene: through a memory map, a full disk would kill without a word.
+    # Written scene by scene: with a memory map, a full disk would kill the process silently.
     with whole_file(path) as temporary:
         with temporary.open("wb") as file:
             header = {"descr": dtype.descr, "fortran_order": False, "shape": (count,)}

@@ -1,4 +1,4 @@
-"""Arrangement of furniture in a room: against walls, around tables, on top of things.
+"""Arrangement of furniture in a room: against walls, around tables, on top of other pieces.
 
 The world has x and y on the floor and z up, with the origin in a corner of the room; metres.
 """
@@ -55,8 +55,8 @@ def furnish(room: Array, place: Array, rng: Rng) -> list[Item]:
 
     Args:
         room: width, depth and height.
-        place: x and y of the camera, where nothing may stand.
-        rng: where all choices come from.
+        place: x and y of the camera, which stays free.
+        rng: source of all random choices.
 
     Example:
         >>> room = np.array([5.0, 4.0, 2.6])
@@ -68,7 +68,7 @@ def furnish(room: Array, place: Array, rng: Rng) -> list[Item]:
 
 
 class _Layout:
-    """Places furniture where it overlaps nothing; what finds no place is left out."""
+    """Places furniture without overlap; pieces that fit nowhere are left out."""
 
     def __init__(self, room: Array, place: Array, rng: Rng) -> None:
         self.room, self.rng = room, rng
@@ -107,7 +107,7 @@ class _Layout:
         return self.items
 
     def _add(self, item: Item) -> bool:
-        """Take the item in unless it overlaps something or leaves the room."""
+        """Add the item unless it overlaps another or leaves the room; tell whether it was added."""
         low, high = (corner.tolist() for corner in item.bounds)
         if min(low) < -0.01 or any(h > r + 0.01 for h, r in zip(high, self.room, strict=True)):
             return False
@@ -183,7 +183,7 @@ class _Layout:
             self._lay_rug(place, yaw)
 
     def _lay_rug(self, place: Array, yaw: float) -> None:
-        """Rugs lie under things, so only the walls limit them."""
+        """Lay the room's only rug; it may lie under furniture, so only the walls limit it."""
         item = Item(furniture.rug(self.rng), np.array([place[0], place[1], 0]), yaw)
         low, high = item.bounds
         is_first = all(other.piece.kind != "rug" for other in self.items)

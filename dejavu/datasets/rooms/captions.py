@@ -1,4 +1,4 @@
-"""Short sentences that say what is seen in a room."""
+"""Captions of the visible objects in a room."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ from dejavu.datasets.rooms.scenes import Scene
 from dejavu.datasets.rooms.tracing import Hits
 
 MAX_LENGTH = 160
-"""Longest caption, characters: what fits the prepared files."""
+"""Longest caption that fits the prepared files, characters."""
 
 SMALLEST_SHARE = 0.003
-"""Share of the image from which on a thing is mentioned."""
+"""Smallest share of the image of an object that is mentioned."""
 
 _NUMBERS = ("", "a", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -37,16 +37,16 @@ _SHOWN = np.array([*_NAMED.values()])
 
 
 def describe(scene: Scene, hits: Hits, colour: Array) -> str:
-    """Return a caption of the things that are seen, largest first, and of walls and floor.
+    """Return a caption of the visible furniture, walls and floor, largest first.
 
     Args:
-        scene: what was rendered.
+        scene: the rendered scene.
         hits: one hit per pixel.
         colour: albedo of the pixels, linear RGB, 3 x N.
 
     Returns:
         ASCII of at most ``MAX_LENGTH`` characters, such as ``a room with a teal sofa and two
-        plants``; it names only classes that are seen.
+        plants``; it names only visible classes.
     """
     area: dict[str, float] = defaultdict(float)
     colours: dict[str, list[str]] = defaultdict(list)
@@ -77,7 +77,7 @@ def _things(scene: Scene, hits: Hits, colour: Array) -> Iterator[tuple[str, floa
 
 
 def _phrase(name: str, colours: list[str]) -> str:
-    """Put number, colour (where all have the same) and name together."""
+    """Join number, colour (if all have the same) and name."""
     colour = (
         f"{colours[0]} " if len(set(colours)) == 1 and name not in ("window", "picture") else ""
     )
@@ -90,6 +90,6 @@ def _phrase(name: str, colours: list[str]) -> str:
 
 
 def _colour_name(colour: Array) -> str:
-    """Name the colour nearest to a linear one, compared as displayed."""
+    """Return the name of the colour nearest to a linear one, compared as displayed."""
     distance = ((255 * colour ** (1 / 2.2) - _SHOWN) ** 2).sum(1)
     return list(_NAMED)[int(distance.argmin())]

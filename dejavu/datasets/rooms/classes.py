@@ -1,4 +1,4 @@
-"""The classes of the procedural rooms, and the colours that they are drawn in."""
+"""The classes of the procedural rooms, and their display colours."""
 
 CLASSES: tuple[str, ...] = (
     "floor",

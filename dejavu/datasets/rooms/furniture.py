@@ -1,7 +1,7 @@
 """Furniture made of solids, in a frame of its own: x to the right, z up, its back at -y.
 
-The origin is the middle of the footprint on whatever it stands on (of the back's centre for what
-hangs on a wall). Lengths are metres.
+The origin is the centre of the footprint, at the height of its support (the centre of the back
+for pieces that hang on a wall). Lengths are metres.
 """
 
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ class Piece:
     """A piece of furniture without place or materials.
 
     Attributes:
-        kind: its class.
-        solids: what it is made of; a solid's ``part`` is an index into ``slots``.
+        kind: name of its class.
+        solids: its solids; a solid's ``part`` is an index into ``slots``.
         slots: the material slots of its parts.
-        light: where it shines from, if it does.
+        light: position of its light source, if it has one.
     """
 
     kind: str
@@ -54,7 +54,7 @@ def _ball(x: float, y: float, z: float, radius: float, height: float, part: int 
 def _tube(
     x: float, y: float, z: tuple[float, float], radius: float, part: int = 0, taper: float = 1.0
 ) -> Solid:
-    """An upright cylinder, or a cone: ``radius`` is the bottom's, ``taper`` that of the top."""
+    """An upright cylinder or cone: bottom radius ``radius``, top radius ``taper * radius``."""
     centre, half = (x, y, (z[0] + z[1]) / 2), (radius, radius, (z[1] - z[0]) / 2)
     return Solid(Shape.FRUSTUM, centre, half, taper, part)
 

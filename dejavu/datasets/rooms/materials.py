@@ -1,9 +1,9 @@
-"""Materials: what surfaces look like, drawn around each class's own or from a common pool.
+"""Materials of surfaces, drawn from each slot's own distribution or from a common pool.
 
 A *slot* is a kind of surface (``floor``, ``sofa``, the ``crown`` of a plant). Each has its own
 distribution of colours, textures and scales. With probability ``coupling`` a material is drawn
 from its slot's own distribution, else from the pool: a slot drawn uniformly from all of them,
-then that slot's distribution. At 0, appearance says nothing about the class.
+then that slot's distribution. At 0, appearance is independent of the class.
 """
 
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ Colour = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Material:
-    """One surface's look.
+    """Appearance of one surface.
 
     Attributes:
         colour: main colour, linear RGB in [0, 1].
         accent: second colour of the texture, linear RGB.
-        texture: how the two are mixed over the surface.
+        texture: pattern that mixes the two colours over the surface.
         scale: period of the texture, metres.
         phase: offset of the texture, in periods.
         gloss: strength of the highlight.
@@ -131,8 +131,8 @@ _POOL = tuple(RECIPES)
 def draw_material(slot: str, coupling: float, rng: np.random.Generator) -> Material:
     """Draw the material of a surface.
 
-    The random stream is used up equally whatever the coupling, so that scenes of two couplings
-    differ only in the materials that were redrawn.
+    Every coupling draws the same number of random values, so that scenes of two couplings differ
+    only in the materials that were redrawn.
 
     Example:
         >>> rng = np.random.default_rng(0)

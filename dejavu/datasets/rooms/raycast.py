@@ -1,7 +1,7 @@
 """Rays against solids: boxes, ellipsoids and frusta (cylinders and cones among them).
 
 Every solid is a unit shape scaled along its own axes. Dividing a ray's origin and direction by
-the scale leaves the ray parameter t as it was, so only unit shapes are ever intersected.
+the scale leaves the ray parameter t unchanged, so only unit shapes are ever intersected.
 Vectors are component-first arrays, 3 x N.
 """
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 TINY = 1e-12
-"""Stands for a zero component of a direction, which could not be divided by."""
+"""Replaces a zero component of a direction, to avoid a division by zero."""
 
 
 class Shape(IntEnum):
@@ -28,14 +28,14 @@ class Shape(IntEnum):
 
 @dataclass(frozen=True)
 class Solid:
-    """A shape in the frame of the object that it is a part of.
+    """A shape in the frame of its object.
 
     Attributes:
         shape: which unit shape.
         centre: its centre, metres.
         half: its half extents, metres.
         taper: top radius over bottom radius of a frustum (1: cylinder, 0: cone); others have 1.
-        part: index of the object's material that it is made of.
+        part: index of its material among the object's materials.
     """
 
     shape: Shape
@@ -47,11 +47,11 @@ class Solid:
 
 @dataclass(frozen=True)
 class Group:
-    """K solids of one shape and one frame, so that they are intersected in one go.
+    """K solids of one shape in one frame, which are intersected together.
 
     Attributes:
         shape: which unit shape.
-        members: their indices in the list that they were taken from, K.
+        members: indices of the solids in their original list, K.
         centre: 3 x K x 1.
         half: 3 x K x 1.
         taper: K x 1.

@@ -15,7 +15,7 @@ from dejavu.datasets.rooms.materials import Material, draw_material
 from dejavu.datasets.rooms.raycast import Array
 
 FIELD_OF_VIEW = 72.0
-"""Horizontal field of view of the one camera, degrees."""
+"""Horizontal field of view of the fixed camera, degrees."""
 
 SPLITS = ("train", "val", "test")
 """Splits in the order of their numbers, which are part of every scene's seed."""
@@ -23,7 +23,7 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class RoomsSpec:
-    """What all scenes of a data set have in common.
+    """The settings of all scenes of a data set.
 
     Attributes:
         height: image height in pixels.
@@ -109,18 +109,18 @@ class Light:
 
 @dataclass(frozen=True)
 class Scene:
-    """All that a picture is made from.
+    """A complete description of a scene to render.
 
     Attributes:
         room: the room's width, depth and height.
         shell: materials of the floor, the ceiling and the four walls (x low, x high, y low,
             y high).
         items: the furniture.
-        camera: where it is seen from.
+        camera: the camera.
         lights: lamps.
-        sun: direction towards the sun (3), seen through the first window, or none.
-        ambient: linear RGB of the light from everywhere.
-        exposure: factor of the camera.
+        sun: direction towards the sun (3), seen through the first window, or None.
+        ambient: linear RGB of the ambient light.
+        exposure: exposure factor of the camera.
     """
 
     room: Array
@@ -185,7 +185,7 @@ def _paint(item: Item, coupling: float, rng: Rng) -> Item:
 
 
 def _camera(room: Array, place: Array, items: Sequence[Item], rng: Rng, varied: bool) -> Camera:
-    """Look, of five directions, in the one with most to see: furniture, then free space."""
+    """Choose, of five directions, the one with the most furniture in view, then free space."""
     yaw = max(
         rng.uniform(0, 2 * np.pi, 5).tolist(), key=lambda yaw: _interest(room, place, yaw, items)
     )
@@ -198,7 +198,7 @@ def _camera(room: Array, place: Array, items: Sequence[Item], rng: Rng, varied: 
 
 
 def _interest(room: Array, place: Array, yaw: float, items: Sequence[Item]) -> float:
-    """Count the items within 30 degrees and 1.2 m away or more; add the way to the wall."""
+    """Count the items within 30 degrees, at least 1.2 m away; add the distance to the wall."""
     direction = np.array([np.cos(yaw), np.sin(yaw)])
     to_wall = np.where(direction > 0, room[:2] - place, place)
     free = (to_wall / np.maximum(np.abs(direction), 1e-9)).min()
@@ -219,7 +219,7 @@ def _rotation(yaw: float, pitch: float, roll: float) -> Array:
 
 
 def _lights(room: Array, items: tuple[Item, ...], daylight: float, rng: Rng) -> tuple[Light, ...]:
-    """One light from above (a hanging lamp's, if there is one), and one lamp's."""
+    """Return a light from above (a hanging lamp's, if there is one), and one other lamp's."""
     lamps = [i for i, item in enumerate(items) if item.piece.light is not None]
     hanging = [i for i in lamps if items[i].position[2] > 1.5]
     others = [i for i in lamps if i not in hanging]

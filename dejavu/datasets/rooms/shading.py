@@ -1,6 +1,6 @@
-"""Light on surfaces: lamps with soft shadows, sun through the window, and light from all around.
+"""Light on surfaces: lamps with soft shadows, sun through the window, and ambient light.
 
-Images are written as 3 x N arrays of the pixels in reading order.
+Images are 3 x N arrays of the pixels in row-major order.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ SUN = (5.2, 4.5, 3.3)
 """Radiance of sunlight, linear RGB."""
 
 SUN_DISTANCE = 40.0
-"""The sun is a light this far away, metres: its rays are parallel enough."""
+"""Distance of the sun in metres, far enough for nearly parallel rays."""
 
 
 def shade(
@@ -29,7 +29,7 @@ def shade(
 
     Args:
         tracer: the scene, for shadow rays.
-        hits: what the pixels see.
+        hits: the pixels' hits.
         direction: the pixels' rays, 3 x N.
         colour: albedo, 3 x N.
         gloss: strength of highlights, N.
@@ -67,7 +67,7 @@ def _highlight(normal: Array, to_light: Array, view: Array) -> Array:
 
 
 def _ambient(tracer: Tracer, hits: Hits, point: Array) -> Array:
-    """Light from all around, tinted by the floor from below, less in corners and near things."""
+    """Return the ambient light: tinted by the floor from below, darker in corners and at items."""
     scene = tracer.scene
     level = np.array(scene.ambient)[:, None]
     floor = np.array(scene.shell[0].colour)[:, None]
@@ -85,7 +85,7 @@ def _ambient(tracer: Tracer, hits: Hits, point: Array) -> Array:
 
 
 def _contact(bounds: tuple[Array, Array], point: Array) -> Array:
-    """Share of the light that a thing with these bounds takes from points close to it."""
+    """Return the share of light that an item with these bounds blocks at points close to it."""
     low, high = (corner[:, None] for corner in bounds)
     nearest = np.clip(point, low, high) - point
     distance = length(nearest)
@@ -95,10 +95,10 @@ def _contact(bounds: tuple[Array, Array], point: Array) -> Array:
 def _soft_shadow(
     tracer: Tracer, light: Light, point: Array, hits: Hits, size: tuple[int, int]
 ) -> Array:
-    """Share of a light that is seen, from one shadow ray a pixel.
+    """Return the visible share of a light, from one shadow ray per pixel.
 
-    Each pixel of a 3 x 3 pattern looks at another spot of the light, and the nine neighbours
-    are averaged where they lie on the same surface and face alike.
+    Each pixel of a 3 x 3 pattern samples another spot of the light, and the nine neighbours are
+    averaged where they lie on the same surface and have similar normals.
     """
     height, width = size
     rows, columns = np.divmod(np.arange(height * width), width)
@@ -108,7 +108,7 @@ def _soft_shadow(
     offset = np.stack([reach * np.cos(angle), reach * np.sin(angle), 0 * reach])
     centre = light.position[:, None]
     seen = np.ones(height * width)
-    # What faces away from the whole light is dark anyway.
+    # Points that face away from the whole light are dark anyway.
     facing = dot(centre - point, hits.normal) > -light.radius
     lit = np.flatnonzero(facing)
     spots = centre + offset[:, lit]
@@ -131,7 +131,7 @@ def _average_alike(values: Array, key: np.ndarray[tuple[int, int], np.dtype[np.i
 
 
 def _sunlight(tracer: Tracer, point: Array, hits: Hits) -> Array:
-    """Sunlight that falls through the first window's pane; the bars' shadows are included."""
+    """Return the sunlight through the first window's pane, with the shadows of its bars."""
     scene = tracer.scene
     light = np.zeros((3, point.shape[1]))
     if scene.sun is None:
@@ -150,7 +150,7 @@ def _sunlight(tracer: Tracer, point: Array, hits: Hits) -> Array:
 
 
 def _through_window(scene: Scene, point: Array, sun: Array) -> Array:
-    """Share of the sun that a window's opening lets through to each point."""
+    """Return the share of the sun that reaches each point through the window's opening."""
     window = scene.items[0]
     pane = window.piece.solids[0]
     across = np.array([window.cos, window.sin, 0.0])[:, None]

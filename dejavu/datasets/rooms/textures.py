@@ -30,7 +30,7 @@ class Texture(IntEnum):
 
 
 class Surface(NamedTuple):
-    """Points of one kind of texture, N of each.
+    """N points on surfaces, with their texture coordinates.
 
     Attributes:
         u: first surface coordinate, in periods of the texture.

@@ -1,4 +1,4 @@
-"""What rays hit in a scene, and what it looks like there."""
+"""Ray hits in a scene, with the appearance of the surfaces."""
 
 from dataclasses import dataclass
 
@@ -26,12 +26,12 @@ from dejavu.datasets.rooms.scenes import Scene
 Indices = NDArray[np.int64]
 
 FLAT = ("window", "picture", "rug")
-"""Classes too thin to be worth casting shadow rays at."""
+"""Classes too thin to cast a visible shadow."""
 
 
 @dataclass(frozen=True)
 class Hits:
-    """What N rays hit first.
+    """The first hits of N rays.
 
     Attributes:
         depth: ray parameter, N; metres along the optical axis for a camera's rays.
@@ -51,7 +51,7 @@ class Hits:
 
 
 class Tracer:
-    """The scene's solids in arrays, so that rays of all solids are handled at once.
+    """The scene's solids in arrays, for vectorised ray tracing.
 
     Solid 0 is the room, a box seen from inside.
     """
@@ -111,8 +111,8 @@ class Tracer:
     ) -> tuple[Indices, Array, Indices]:
         """Keep the chosen rays that meet an item's bounding box before ``limit``.
 
-        ``start`` is in the item's frame already; the directions are brought there. Also returns
-        which of the chosen are kept.
+        ``start`` is already in the item's frame; directions are rotated into it. Also returns the
+        positions of the kept rays among the chosen ones.
         """
         item = self.scene.items[index]
         low, high = (corner[:, None] for corner in item.piece.bounds)
@@ -122,7 +122,7 @@ class Tracer:
         return chosen[kept], rays[:, kept], kept
 
     def _describe(self, depth: Array, solid: Indices, point: Array) -> Hits:
-        """Look up what each hit's solid is, and where on it the point lies."""
+        """Look up each hit's item and surface, and compute its normal and surface coordinates."""
         assert np.isfinite(depth).all(), "a ray left the closed room"
         cos, sin, half = self.cos[solid], self.sin[solid], self.half[:, solid]
         shape = self.shape[solid]
@@ -179,7 +179,7 @@ def _bounding_sphere(item: Item) -> tuple[Array, float]:
 
 
 def _shell_surface(axis: Indices, unit: Array) -> Indices:
-    """Number the room's surface that a point on the unit cube lies on."""
+    """Return the index of the room's surface at a point on the unit cube."""
     is_high = np.take_along_axis(unit, axis[None], 0)[0] > 0
     return np.asarray(np.where(axis == 2, 0, 2 + 2 * axis) + is_high)
 
@@ -187,7 +187,7 @@ def _shell_surface(axis: Indices, unit: Array) -> Indices:
 def _face_coordinates(
     shape: Indices, axis: Indices, local: Array, unit: Array, half: Array
 ) -> tuple[Array, Array]:
-    """Lay coordinates over the face: across and up, in metres and in [-1, 1].
+    """Return coordinates on the face, across and up, in metres and in [-1, 1].
 
     Round sides are unrolled by their angle.
     """
@@ -207,7 +207,7 @@ def albedo(scene: Scene, hits: Hits, pixel: Array) -> tuple[Array, Array, Array]
     """Return the hits' colour (linear RGB, 3 x N), gloss (N) and glow (N).
 
     Args:
-        scene: where the materials are.
+        scene: the scene, with its materials.
         hits: N hits.
         pixel: size of each pixel on its surface, metres, N.
     """

@@ -1,4 +1,5 @@
 import random
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -53,7 +54,7 @@ def test_what_is_there_is_accepted_and_never_overwritten(tmp_path: Path) -> None
     assert mine.read_bytes() == b"TWO"
     mine.write_bytes(b"another file")
     (tmp_path / "set/empty.txt").unlink()
-    with pytest.raises(DataError, match=r"2\.png: is 12 bytes, and 3 in the archive"):
+    with pytest.raises(DataError, match=r"2\.png: .*\b12 bytes.*\b3 in the archive"):
         unpack(archive, tmp_path)
     assert mine.read_bytes() == b"another file"
 
@@ -93,7 +94,7 @@ def test_no_file_leaves_the_root(tmp_path: Path, name: str) -> None:
     root = tmp_path / "root"
     root.mkdir()
     archive = packed(root / "set.zip", {"set/1.txt": b"1", name: b"out"})
-    with pytest.raises(DataError, match=r"set\.zip: .*leads out of the folder"):
+    with pytest.raises(DataError, match=rf"set\.zip: .*{re.escape(name)}' .*outside"):
         unpack(archive, root)
     assert sorted(tmp_path.rglob("*")) == [root, archive]
 
@@ -116,6 +117,6 @@ def test_an_archive_too_large_for_the_disk_is_not_begun(
 ) -> None:
     archive = packed(tmp_path / "set.zip", FILES)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=5002))
-    with pytest.raises(DataError, match=r"holds 5,003 bytes, and the disk has 5,002 free"):
+    with pytest.raises(DataError, match=r"zip: .*5,003 bytes.* 5,002 free"):
         unpack(archive, tmp_path)
     assert list(tmp_path.iterdir()) == [archive]

@@ -74,7 +74,7 @@ def test_raw_depth_is_the_distance_ahead_of_the_scanner(root: Path) -> None:
         found = dataset.read(entry, "depth")
         np.testing.assert_array_equal(found, ahead(entry.group, index_of(entry)))
         _, depth = builder.pixels(entry.group, index_of(entry))
-        beyond = (found - depth)[found > 0]  # what the published code measures, and the camera not
+        beyond = (found - depth)[found > 0]  # distance ahead of the scanner, beyond the depth
         assert 0.2 < np.median(beyond) < 0.35
 
 
@@ -191,14 +191,14 @@ def line_of(text: str) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("0000000069 l", "line 5: '0000000069 l' is no image of KITTI"),
-        (f"2011_09_28/{builder.TEST_DRIVE}_sync 5 l", "line 5: .* is no image of KITTI"),
-        (f"{TEST_FOLDER} 5 left", "line 5: .* is no image of KITTI"),
-        (f"{TEST_FOLDER}/image_02/data/5.png", "line 5: .* is no image of KITTI"),
-        (f"{TEST_FOLDER} 5 l", "line 5: names the image of line 3 again"),
-        (f"{TEST_FOLDER}/image_02/data/0000000005.jpg", "line 5: names the image of line 3 again"),
+        ("0000000069 l", "line 5: '0000000069 l' .*DATE/DRIVE_sync FRAME l"),
+        (f"2011_09_28/{builder.TEST_DRIVE}_sync 5 l", "line 5: .*DATE/DRIVE_sync FRAME l"),
+        (f"{TEST_FOLDER} 5 left", "line 5: .*DATE/DRIVE_sync FRAME l"),
+        (f"{TEST_FOLDER}/image_02/data/5.png", "line 5: .*DATE/DRIVE_sync FRAME l"),
+        (f"{TEST_FOLDER} 5 l", r"line 5: .*image of line 3\b"),
+        (f"{TEST_FOLDER}/image_02/data/0000000005.jpg", r"line 5: .*image of line 3\b"),
         (f"{TEST_FOLDER} 99 l", "line 5: names .*0000000099.png, which is missing: unpack"),
-        ("2011_09_26/2011_09_26_drive_0001_sync 5 l", "line 5: .*none of the 28 drives.*swapped"),
+        ("2011_09_26/2011_09_26_drive_0001_sync 5 l", "line 5: 2011_09_26_drive_0001 .*28 drives"),
     ],
 )
 def test_a_line_that_is_no_test_image_is_refused(copy: Path, line: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Scans in a camera: the numbers of a loop over the points, and clear words on damaged files."""
+"""Scans in a camera, against a loop over the points, and errors about damaged files."""
 
 from pathlib import Path
 

@@ -29,7 +29,7 @@ def tree(root: Path) -> dict[str, tuple[int, int]]:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A labelled data set and a bundle, which no reader may write to."""
+    """A labelled data set and a bundle, both read-only."""
     root = tmp_path_factory.mktemp("nyuv2")
     nyuv2.build(root / "labelled", train=4, test=2)
     nyuv2.build_bundle(root / "bundle")
@@ -221,17 +221,17 @@ def test_scenes_of_another_number_of_images_are_refused(labelled: Path) -> None:
         references = file["scenes"][:, :5]
         del file["scenes"]
         file.create_dataset("scenes", data=references, dtype=h5py.ref_dtype)
-    with pytest.raises(DataError, match=rf"{MAT}: holds 6 images and the scenes of 5"):
+    with pytest.raises(DataError, match=rf"{MAT}: .*\b6 images .*\b5 scene.*{MD5}"):
         Dataset(labelled, "labelled-40").entries("train")
 
 
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
-        ({"other": 1}, "has no variable mapClass, but other"),
-        ({"mapClass": np.ones((1, 893))}, "mapClass must map 894 classes .*maps 893"),
-        ({"mapClass": np.full((1, 894), 41)}, "mapClass must map 894 classes to 1 to 40"),
-        ({"mapClass": np.zeros((1, 894))}, "mapClass must map 894 classes to 1 to 40"),
+        ({"other": 1}, "has no variable mapClass, .*other"),
+        ({"mapClass": np.ones((1, 893))}, r"mapClass .*894 .*\b893\b"),
+        ({"mapClass": np.full((1, 894), 41)}, r"mapClass .*1 to 40\b.* 41\b"),
+        ({"mapClass": np.zeros((1, 894))}, r"mapClass .*1 to 40\b.* 0\b"),
     ],
 )
 def test_a_wrong_mapping_is_refused(
@@ -246,7 +246,7 @@ def test_a_wrong_mapping_is_refused(
 @pytest.mark.parametrize("content", [b"", b"MATLAB 5.0 MAT-file", bytes(400)])
 def test_damaged_small_files_are_refused(labelled: Path, content: bytes) -> None:
     (labelled / "splits.mat").write_bytes(content)
-    with pytest.raises(DataError, match=r"splits\.mat: is no MATLAB file"):
+    with pytest.raises(DataError, match=r"splits\.mat: .*MATLAB file.*; download it again"):
         Dataset(labelled, "labelled-40").entries("train")
 
 
@@ -344,7 +344,7 @@ def test_an_axis_of_the_other_sign_is_found(bundle: Path, axis: int) -> None:
     normals = np.load(path)
     normals[..., axis] *= -1
     np.save(path, normals)
-    with pytest.raises(DataError, match=rf"0003\.npy: {'xyz'[axis]} of the normals has the other"):
+    with pytest.raises(DataError, match=rf"0003\.npy: {'xyz'[axis]} of the normals .*sign"):
         Dataset(bundle, "nyud-mt").entries("train")
 
 

@@ -1,4 +1,4 @@
-"""Image files are read whole, or refused by their name."""
+"""Image files are read whole, or refused with their name."""
 
 from collections.abc import Callable
 from io import BytesIO
@@ -38,7 +38,7 @@ def encoded(name: str) -> bytes:
 def test_a_file_cut_anywhere_is_read_whole_or_refused(
     name: str, kept: float, tmp_path: Path
 ) -> None:
-    """Whatever Pillow raises of it; only what follows the pixels may be missing."""
+    """Whatever error Pillow raises; only bytes after the pixels may be missing."""
     read, path, content = FILES[name][0], tmp_path / name, encoded(name)
     path.write_bytes(content)
     whole = read(path)
