@@ -1,4 +1,4 @@
-"""The training recipe: a sample and a generator in, a varied sample of the same kind out."""
+"""Training augmentation: from a sample and a generator to an augmented sample."""
 
 import math
 from collections.abc import Callable
@@ -26,25 +26,25 @@ KINDS: dict[str, type[Tensor]] = {
 """Type of each entry of a sample."""
 
 CHANNELS: dict[str, tuple[int, ...]] = {"image": (3,), "label": (), "depth": (1,), "normals": (3,)}
-"""What precedes height and width in each entry's shape."""
+"""Leading dimensions of each entry's shape, before height and width."""
 
 GREY = [round(255 * mean) for mean in IMAGE_MEAN]
-"""What an image is padded with: the RGB that normalises to 0."""
+"""RGB padding of images, which normalises to 0."""
 
 
 def augment(sample: Sample, params: AugmentationParams, generator: Generator) -> Sample:
-    """Vary a sample: border, zoom, rotation and crop, then the image's colours.
+    """Augment a sample: border, zoom, rotation and crop, then the image's colours.
 
     The image is resampled bilinearly and filled with ``GREY``, targets by the nearest pixel and
-    with "unknown". Rotation is about the image's centre, which stands for the principal point.
+    with "unknown". Rotation is about the image's centre, which approximates the principal point.
 
     Args:
-        sample: is not changed.
-        params: the recipe.
-        generator: on the CPU; every draw comes from it.
+        sample: see `Sample`; not modified.
+        params: which transforms, and how strong.
+        generator: CPU generator of all random draws.
 
     Raises:
-        ValueError: the sample is not one (see `Sample`), or is smaller than the border.
+        ValueError: the sample is invalid (see `Sample`), or smaller than the border.
 
     Example:
         >>> sample = {"image": tv_tensors.Image(torch.zeros(3, 8, 9, dtype=torch.uint8))}
@@ -68,7 +68,7 @@ def augment(sample: Sample, params: AugmentationParams, generator: Generator) ->
 
 
 def zoom(sample: Sample, factor: float) -> Sample:
-    """Enlarge a sample by ``factor`` as if the camera had come nearer: depth is divided by it.
+    """Enlarge a sample by ``factor`` as if the camera were closer: depth is divided by it.
 
     The usual augmentation of the multi-task literature on NYUv2, normals unchanged; exact for
     surfaces parallel to the image plane, an approximation for others.
@@ -78,7 +78,7 @@ def zoom(sample: Sample, factor: float) -> Sample:
         factor: above 0, finite; the new size is rounded to whole pixels.
 
     Raises:
-        ValueError: the factor is impossible, or the sample is not one.
+        ValueError: the factor is out of range, or the sample is invalid.
 
     Example:
         >>> image = tv_tensors.Image(torch.zeros(3, 2, 2, dtype=torch.uint8))
@@ -94,10 +94,10 @@ def zoom(sample: Sample, factor: float) -> Sample:
 
 
 def centre_crop(sample: Sample, height: int, width: int) -> Sample:
-    """Crop a sample about its centre; where it is smaller, it is padded below and on the right.
+    """Crop a sample about its centre, padding it below and on the right if it is smaller.
 
     Raises:
-        ValueError: the sample is not one (see `Sample`).
+        ValueError: the sample is invalid (see `Sample`).
 
     Example:
         >>> sample = {"image": tv_tensors.Image(torch.zeros(3, 8, 3, dtype=torch.uint8))}
@@ -111,7 +111,7 @@ def _checked_size(sample: Sample) -> tuple[int, int]:
     """Return a sample's height and width."""
     for name, value in sample.items():
         if name not in KINDS:
-            raise ValueError(f"sample[{name!r}] is none of {', '.join(KINDS)}")
+            raise ValueError(f"sample[{name!r}] must be one of {', '.join(KINDS)}")
         if not isinstance(value, KINDS[name]):
             raise ValueError(
                 f"sample[{name!r}] must be of type {KINDS[name].__name__}, "
@@ -126,12 +126,12 @@ def _checked_size(sample: Sample) -> tuple[int, int]:
     for name, value in sample.items():
         expected = (*CHANNELS[name], height, width)
         if value.shape != expected:
-            raise ValueError(f"sample[{name!r}] is {tuple(value.shape)}, and must be {expected}")
+            raise ValueError(f"sample[{name!r}] is {tuple(value.shape)}, but must be {expected}")
     return height, width
 
 
 def _map(sample: Sample, transform: Callable[..., Tensor], *args: Any, **image: Any) -> Sample:
-    """Apply a functional of v2 to every entry, with further settings for the image."""
+    """Apply a v2 functional to every entry, with further arguments for the image."""
     return {
         name: transform(value, *args, **(image if name == "image" else {}))
         for name, value in sample.items()
@@ -141,7 +141,7 @@ def _map(sample: Sample, transform: Callable[..., Tensor], *args: Any, **image: 
 def _keep(sample: Sample, border: tuple[int, int, int, int], size: tuple[int, int]) -> Sample:
     top, bottom, left, right = border
     if bottom > size[0] or right > size[1]:
-        raise ValueError(f"image is {size[0]} x {size[1]}; it must hold border={border}")
+        raise ValueError(f"image is {size[0]} x {size[1]}, too small for border={border}")
     return _map(sample, functional.crop, top, left, bottom - top, right - left)
 
 

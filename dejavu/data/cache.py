@@ -1,6 +1,6 @@
 """Decoded copies of images that are read in place: one flat file per split and role.
 
-Every pixel is stored as it is read, so that a cache changes no result, only the time of reading.
+Every pixel is stored exactly as read, so that a cache changes no result, only the reading time.
 """
 
 import json
@@ -22,16 +22,16 @@ _LAYOUT: dict[str, tuple[np.dtype[Any], int]] = {
     "depth": (np.dtype("<f4"), 1),
     "normals": (np.dtype("<f4"), 3),
 }
-"""Type of a number and numbers per pixel, by role."""
+"""Data type and values per pixel, by role."""
 
 
 class DecodedCache:
     """The decoded images of one split.
 
     Args:
-        folder: of the cache.
+        folder: folder of the cache.
         split: name of the split.
-        roles: what is in it.
+        roles: roles in the cache.
         sizes: N x 2, height and width of each image in pixels.
     """
 
@@ -48,12 +48,12 @@ class DecodedCache:
             self._maps[role] = np.memmap(path, dtype, "r")
 
     def __reduce__(self) -> tuple[type["DecodedCache"], tuple[Path, str, Sequence[str], Array]]:
-        """Another process maps the files anew: pickled, a map would be all that it holds."""
+        """Pickle the arguments: a pickled memory map would contain the whole file."""
         return type(self), self._made_of
 
     @classmethod
     def find(cls, directory: Path, split: str, index: str, sizes: Array) -> "DecodedCache | None":
-        """Open the cache of a split, if there is one of this very index (by its key).
+        """Open the cache of a split, or return None if there is none with this index key.
 
         Raises:
             DataError: a file of the cache is damaged.
@@ -73,7 +73,7 @@ class DecodedCache:
         return role in self._maps
 
     def read(self, index: int, role: str) -> Array:
-        """Return what `RawDataset.read` returned for one image."""
+        """Return one part of an image, equal to the result of `RawDataset.read`."""
         _, channels = _LAYOUT[role]
         height, width = self._sizes[index]
         end = self._ends[index]
@@ -83,12 +83,12 @@ class DecodedCache:
 
 
 def cache_file(folder: Path, split: str, role: str) -> Path:
-    """Name the file of a role."""
+    """Return the file of a role."""
     return folder / f"{split}.{role}.bin"
 
 
 def cache_bytes(sizes: Array, roles: Sequence[str]) -> int:
-    """Return how large the cache of a split will be."""
+    """Return the size of a split's cache in bytes."""
     pixels = int(sizes.astype(np.int64).prod(axis=1).sum())
     layouts = [_LAYOUT[role] for role in roles]
     return sum(pixels * channels * dtype.itemsize for dtype, channels in layouts)
@@ -106,16 +106,16 @@ def write_cache(
     """Decode a split into ``folder``; the same images give the same bytes.
 
     Args:
-        folder: of the cache.
+        folder: folder of the cache.
         split: name of the split.
-        index: key of its index, by which the cache is known.
+        index: key of its index, which identifies the cache.
         count: number of images.
-        roles: what to keep.
+        roles: roles to decode.
         read: decodes a role of the image at an index.
         progress: called after each image.
     """
     made = folder / f"{split}.json"
-    made.unlink(missing_ok=True)  # while it is there, the files are what it says
+    made.unlink(missing_ok=True)  # it exists only while the files match it
     for role in roles:
         dtype, _ = _LAYOUT[role]
         with whole_file(cache_file(folder, split, role)) as temporary, temporary.open("wb") as file:
@@ -130,7 +130,7 @@ def _file_size(path: Path) -> int:
 
 
 def require_space(folder: Path, needed: int) -> None:
-    """Refuse to start what the disk cannot hold.
+    """Refuse to write a cache that the disk cannot hold.
 
     Raises:
         DataError: there is less space than ``needed`` bytes.
@@ -139,6 +139,6 @@ def require_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise DataError(
-            f"{folder}: the decoded cache needs {needed / 1e9:.1f} GB and the disk has "
-            f"{free / 1e9:.1f} GB left: set data.cache to false, or make room"
+            f"{folder}: the decoded cache needs {needed / 1e9:.1f} GB, but the disk has "
+            f"{free / 1e9:.1f} GB free: set data.cache to false, or free some space"
         )

@@ -1,7 +1,7 @@
-"""Everything that can be wrong with a downloaded data set, found before anything is trained.
+"""Validation of a downloaded data set, before anything is trained.
 
-Every file that a study reads is decoded once. What comes out is an index of each split and a
-manifest with their checksums, by which a study knows its data wherever it lies.
+Every file that a study reads is decoded once. The result is an index of each split and a manifest
+with their checksums, which identify a study's data wherever it is stored.
 """
 
 import hashlib
@@ -25,18 +25,18 @@ from dejavu.runtime.files import whole_file
 from dejavu.runtime.progress import Progress, silent
 
 _SHOWN = 10
-"""How many problems, or names, a message lists."""
+"""Number of problems, or names, that a message lists at most."""
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A data set that was found in order.
+    """A data set that passed the check.
 
     Attributes:
-        name: of the data set.
-        dataset: the data set at its folder.
+        name: name of the data set.
+        dataset: the data set at its root folder.
         splits: the images of train, val and test.
-        notes: what a reader of the numbers should know.
+        notes: caveats for readers of the results.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Checked:
         """Write ``manifest.json`` and an index of each split, the same bytes for the same data.
 
         Raises:
-            ParamsError: the study asks for more than there is.
+            ParamsError: the study needs more images, or larger ones, than the data set has.
         """
         _require_enough(self, study)
         directory.mkdir(parents=True, exist_ok=True)
@@ -104,10 +104,10 @@ def check_dataset(
     Args:
         name: one of `dejavu.datasets.reading.registry.dataset_names`.
         variant: one of its variants.
-        root: its folder.
-        tasks: whose ground truth is needed.
-        val: training images that are held out, at least; whole groups are.
-        jobs: processes that decode.
+        root: root folder of the data set.
+        tasks: tasks whose ground truth is needed.
+        val: minimum number of training images to hold out, in whole groups.
+        jobs: number of processes that decode.
         progress: called after each image.
 
     Raises:
@@ -134,7 +134,7 @@ def check_dataset(
 
 
 def _require_enough(checked: Checked, study: Params) -> None:
-    """Refuse a study that the data cannot serve, before anything is trained."""
+    """Refuse a study that needs more images, or larger ones, than the data set has."""
     if problem := study.train.too_many(len(checked.splits["train"])):
         raise ParamsError(problem)
     if border := study.train.augmentation.border:
@@ -167,7 +167,7 @@ def _require_images(dataset: RawDataset, entries: dict[str, list[Entry]]) -> Non
 
 
 def _require_disjoint(dataset: RawDataset, entries: dict[str, list[Entry]]) -> None:
-    """Refuse images, or groups, that are both trained on and scored."""
+    """Refuse images or groups that are in both train and test."""
     files = [{(e.files["image"], e.position) for e in entries[s]} for s in ("train", "test")]
     shared = sorted(f"{path} ({at})" if at else path for path, at in files[0] & files[1])
     if shared:
@@ -182,7 +182,7 @@ def _require_disjoint(dataset: RawDataset, entries: dict[str, list[Entry]]) -> N
 
 
 def _shared_groups(entries: dict[str, list[Entry]]) -> list[str]:
-    """Say which groups are on both sides of the official split."""
+    """Return a note on groups that are in both parts of the official split, if any."""
     train, test = ({entry.group for entry in entries[split]} for split in ("train", "test"))
     shared = sorted(train & test)
     return [f"train and test share {_some(shared)} (drive, city or scene)"] if shared else []
@@ -209,11 +209,11 @@ def _decode_all(
             else:
                 problems.append(one)
     if problems:
-        # One in full, with the tree where something is missing; of the others what and where.
+        # The first in full, with the tree if a file is missing; of the others the first line.
         shown = [problems[0], *(problem.partition("\n")[0] for problem in problems[1:_SHOWN])]
         more = [f"... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
         raise DataError(
-            f"{dataset.root}: {len(problems)} of {total} images are not in order:\n"
+            f"{dataset.root}: {len(problems)} of {total} images have problems:\n"
             + "\n".join(shown + more)
         )
     return found
@@ -230,7 +230,7 @@ def _decoded(
 
 
 def _found_or_problem(dataset: RawDataset, entry: Entry, roles: Sequence[str]) -> Found | str:
-    """Inspect one image; a problem comes back as its message."""
+    """Inspect one image; return the message of a problem."""
     try:
         return inspect(dataset, entry, roles)
     except DataError as error:
@@ -238,7 +238,7 @@ def _found_or_problem(dataset: RawDataset, entry: Entry, roles: Sequence[str]) -
 
 
 _worker: tuple[RawDataset, Sequence[str]]
-"""What a worker process inspects: sent once to each, and not with every image."""
+"""Arguments of a worker process, sent once per process rather than with every image."""
 
 
 def _start_worker(dataset: RawDataset, roles: Sequence[str]) -> None:
@@ -252,7 +252,7 @@ def _in_worker(entry: Entry) -> Found | str:
 
 
 def _leave_out_duplicates(checked: Checked) -> None:
-    """Take images that another split has too, pixel by pixel, out of those before it."""
+    """Remove images whose pixels are also in a later split (order: train, val, test)."""
     for split, later in (("val", "test"), ("train", "test"), ("train", "val")):
         listed = checked.splits[split]
         known = {one.sha256["image"] for one in checked.splits[later]}
@@ -264,11 +264,11 @@ def _leave_out_duplicates(checked: Checked) -> None:
             f"left out of {split}: {len(twice)} images that {later} has too: {_some(twice)}"
         )
         if not checked.splits[split]:
-            raise DataError(f"{checked.dataset.root}: every image of {split} is in {later}, too")
+            raise DataError(f"{checked.dataset.root}: every image of {split} is also in {later}")
 
 
 def _unofficial_counts(dataset: RawDataset, official: dict[str, list[Entry]]) -> list[str]:
-    """Say where there are fewer or more images than the publisher has."""
+    """Return notes on splits whose number of images is not the official one."""
     return [
         f"{split} has {len(official[split])} images, not the official {count}: is the download "
         "complete?"
@@ -284,7 +284,7 @@ def _shared_files(dataset: RawDataset, tasks: Sequence[str]) -> dict[str, tuple[
 
 
 def _unofficial_files(dataset: RawDataset) -> list[str]:
-    """Say which files are not the published ones."""
+    """Return notes on files that differ from the published ones."""
     notes = []
     for path, checksum in dataset.published.items():
         algorithm, _, expected = checksum.partition(":")

@@ -1,4 +1,4 @@
-"""Splits that are read in place: an index of files, and where they are on this machine."""
+"""Splits that are read in place: an index of files, and their location on this machine."""
 
 from collections.abc import Sequence
 from functools import cache, cached_property
@@ -32,7 +32,7 @@ class IndexedSplit(Split):
     Args:
         directory: folder with ``manifest.json`` and the index of each split.
         split: name of the split.
-        tasks: whose ground truth is read beside the image.
+        tasks: tasks whose ground truth is read with the image.
 
     Raises:
         DataError: manifest or index is missing or damaged, or the data set's folder is not found.
@@ -44,14 +44,14 @@ class IndexedSplit(Split):
         self._columns = read_index(self.path)
         if len(self._columns["name"]) != len(self):
             raise DataError(
-                f"{self.path}: lists {len(self._columns['name'])} images, and the manifest says "
+                f"{self.path}: lists {len(self._columns['name'])} images, but the manifest says "
                 f"{len(self)}; {MEND}"
             )
         self._cache = DecodedCache.find(directory, split, self._cache_key(), self._sizes())
 
     @cached_property
     def dataset(self) -> RawDataset:
-        """The data set at its folder on this machine."""
+        """The data set at its root folder on this machine."""
         name = self.manifest.name
         return dataset_class(name)(data_root(name), self.manifest.spec["variant"])
 
@@ -89,8 +89,8 @@ class IndexedSplit(Split):
     def verify(self) -> None:
         """Compare the index with the manifest, and the files on disk with both.
 
-        Of images and targets the sizes are compared, of the files that they share the checksums.
-        A decoded cache stands for all of them: it was compared when it was written.
+        Files of images and targets are compared by size, files that they share by checksum. A
+        decoded cache replaces them all: it was compared when it was written.
 
         Raises:
             DataError: they differ; the message names the file.
@@ -103,8 +103,7 @@ class IndexedSplit(Split):
         for path, shared in self.manifest.files.items():
             if shared_file(self.dataset.root / path) != shared:
                 raise DataError(
-                    f"{self.dataset.root / path}: is another one than when the data was checked; "
-                    f"{MEND}"
+                    f"{self.dataset.root / path}: changed since the data was checked; {MEND}"
                 )
         size_of = cache(_file_size)
         for index in range(len(self)):
@@ -113,16 +112,16 @@ class IndexedSplit(Split):
             if found != expected:
                 raise DataError(
                     f"{self.dataset.path(entry, 'image')}: this image and its ground truth have "
-                    f"{found} bytes, and had {expected} when the data was checked; {MEND}"
+                    f"{found} bytes, but had {expected} when the data was checked; {MEND}"
                 )
 
     @property
     def decoded_bytes(self) -> int:
-        """How large the decoded copy of this split is."""
+        """Size of the decoded copy of this split in bytes."""
         return cache_bytes(self._sizes(), self._roles)
 
     def write_cache(self, progress: Progress = silent) -> None:
-        """Decode the split into the folder ``cache`` beside the index, where there is room.
+        """Decode the split into the folder ``cache`` beside the index.
 
         Raises:
             DataError: the disk has too little space, or a file is missing or damaged.
@@ -135,18 +134,18 @@ class IndexedSplit(Split):
         write_cache(folder, *made_of, self._roles, self._read_checked, progress)
 
     def _read_checked(self, index: int, role: str) -> Array:
-        """Decode a part, and compare it with what was found when the data was checked."""
+        """Decode a part, and compare its checksum with the index."""
         part = self._decode(index, role)
         expected = self._columns[f"{role}_sha256"][index]
         if expected and pixel_digest(part) != expected:
             raise DataError(
-                f"{self.dataset.path(self.entry(index), role)}: is another one than when the data "
-                f"was checked; {MEND}"
+                f"{self.dataset.path(self.entry(index), role)}: changed since the data was "
+                f"checked; {MEND}"
             )
         return part
 
     def _cache_key(self) -> str:
-        """The images of the index, as the present code decodes them and computes from them."""
+        """Return a key of the index and of the code that decodes its images and targets."""
         return f"{self.record.sha256}-{code_hash([f'datasets.{self.manifest.name}'])}"
 
     def _sizes(self) -> Array:
@@ -157,13 +156,15 @@ def _file_size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError:
-        raise DataError(f"{path}: was there when the data was checked and is missing") from None
+        raise DataError(
+            f"{path}: is missing, but existed when the data was checked; restore it"
+        ) from None
 
 
 def _as_tensor(array: Array, role: str) -> Tensor:
     if role == "depth":
         array = array[None]
-    elif role != "label":  # labels stay uint8 until they are in a batch: they are resized faster
+    elif role != "label":  # labels stay uint8 until they are in a batch: resizing is faster
         array = array.transpose(2, 0, 1)
     tensor: Tensor = KINDS[role](torch.from_numpy(np.ascontiguousarray(array)))
     return tensor

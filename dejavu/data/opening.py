@@ -1,4 +1,4 @@
-"""Opening a split, whichever way its data set is stored."""
+"""Opening a split, however its data set is stored."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,19 +15,19 @@ def open_split(directory: Path, data: DataParams, split: str, tasks: Sequence[st
 
     Args:
         directory: folder of the prepared data.
-        data: what the study says of it.
+        data: the study's params of its data.
         split: train, val or test.
-        tasks: whose ground truth is needed; of data that is read in place, no other is read.
+        tasks: tasks whose ground truth is needed; data read in place is read for these only.
 
     Raises:
-        DataError: the data is missing or damaged, or another study prepared it.
+        DataError: the data is missing or damaged, or was prepared for another study.
     """
     manifest = read_manifest(directory)
     if data.is_rooms and manifest.name == data.name:
         return PreparedSplit(directory, split)
     found = {"name": manifest.name, **manifest.spec}
     if data.is_rooms or found != data.identity():
-        raise DataError(f"{directory}: holds {found}, and the params say {data.identity()}; {MEND}")
+        raise DataError(f"{directory}: holds {found}, but the params say {data.identity()}; {MEND}")
     from dejavu.data.indexed import IndexedSplit  # imports torchvision, which takes seconds
 
     return IndexedSplit(directory, split, tasks)

@@ -1,4 +1,4 @@
-"""What every data set yields and every task reads: a sample is one image, a batch several."""
+"""Images with their targets, for all data sets and tasks: a sample has one, a batch several."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -20,11 +20,11 @@ IMAGE_STD = (0.25, 0.25, 0.25)
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch of images with everything that is known about each pixel.
+    """A batch of images with all known ground truth.
 
     Attributes:
         image: B x 3 x H x W float32, ``(rgb - IMAGE_MEAN) / IMAGE_STD`` with rgb in [0, 1].
-        label: B x H x W int64 class indices; ``IGNORE_INDEX`` where there is none.
+        label: B x H x W int64 class indices; ``IGNORE_INDEX`` where unlabelled.
         depth: B x 1 x H x W float32, metres along the optical axis (z); 0 where unknown.
         normals: B x 3 x H x W float32 unit vectors in the camera frame (x right, y down,
             z forward), pointing towards the camera; the zero vector where unknown.
@@ -41,7 +41,7 @@ class Batch:
         return replace(self, **{name: _moved(part, device) for name, part in parts.items()})
 
     def hide_labels(self, known: Tensor) -> Self:
-        """Return the batch without its labels, depth and normals where ``known`` is False.
+        """Return the batch with labels, depth and normals unknown where ``known`` is False.
 
         Args:
             known: B x H x W bool.
@@ -66,7 +66,7 @@ class Batch:
 
 
 def collate(samples: Sequence[Mapping[str, Tensor]]) -> Batch:
-    """Make a batch of samples of one size; parts that they lack are unknown everywhere.
+    """Stack samples of one size into a batch; missing targets are unknown everywhere.
 
     Args:
         samples: each with "image", 3 x H x W uint8 RGB, and any of "label", "depth", "normals".
@@ -78,7 +78,7 @@ def collate(samples: Sequence[Mapping[str, Tensor]]) -> Batch:
     if len(sizes) > 1:
         listed = ", ".join(f"{height} x {width}" for height, width in sorted(sizes))
         raise DataError(
-            f"the images of one batch differ in size ({listed}): give train.augmentation.crop"
+            f"the images of one batch differ in size ({listed}): set train.augmentation.crop"
         )
     unknown = {"label": torch.tensor(IGNORE_INDEX), "depth": torch.zeros(1, 1, 1)}
     unknown["normals"] = torch.zeros(3, 1, 1)
@@ -95,7 +95,7 @@ def collate(samples: Sequence[Mapping[str, Tensor]]) -> Batch:
 
 
 def normalise(rgb: Tensor) -> Tensor:
-    """Map B x 3 x H x W uint8 RGB to the float32 range that networks are given.
+    """Map B x 3 x H x W uint8 RGB to normalised float32 network input.
 
     Example:
         >>> normalise(torch.full((1, 3, 1, 1), 255, dtype=torch.uint8)).flatten().tolist()
@@ -106,13 +106,13 @@ def normalise(rgb: Tensor) -> Tensor:
 
 
 def denormalise(image: Tensor) -> Tensor:
-    """Map a normalised B x 3 x H x W image back to uint8 RGB, clipped to what a screen shows."""
+    """Map a normalised B x 3 x H x W image back to uint8 RGB, clipped to [0, 255]."""
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGE_MEAN, IMAGE_STD))
     return ((image.float() * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
 
 
 def mirror_normals(normals: Tensor) -> Tensor:
-    """Mirror normals left to right: the pixels change places, and n_x its sign.
+    """Mirror normals left to right: flip the pixels and negate n_x.
 
     Args:
         normals: ... x 3 x H x W, x right.
@@ -132,7 +132,7 @@ _MIRRORS = {"image": _flip, "label": _flip, "depth": _flip, "normals": mirror_no
 
 
 def _is_unknown(part: Tensor) -> bool:
-    """Tell a part that is one expanded pixel, as `collate` makes it, from one with memory."""
+    """Tell whether a part is one expanded pixel, which `collate` makes of a missing target."""
     return part.stride(-1) == part.stride(-2) == 0
 
 

@@ -24,8 +24,8 @@ class Split(ABC):
         DataError: the manifest is missing or damaged, or has no such split.
 
     Attributes:
-        manifest: what the folder holds.
-        record: the split's entry there.
+        manifest: the folder's manifest.
+        record: the split's record in the manifest.
         path: the split's file.
     """
 
@@ -57,8 +57,8 @@ class Split(ABC):
 
         Args:
             indices: positions in the split.
-            crop: height and width of the centre that is taken, padded where an image is smaller;
-                None for whole images, which must be of one size.
+            crop: height and width of a centre crop, padded where an image is smaller; None for
+                whole images, which must be of one size.
 
         Raises:
             IndexError: an index is outside the split.
@@ -101,7 +101,7 @@ class Split(ABC):
         found = file_sha256(self.path)
         if found != self.record.sha256:
             raise DataError(
-                f"{self.path}: its SHA-256 is {found}, and the manifest says "
+                f"{self.path}: its SHA-256 is {found}, but the manifest says "
                 f"{self.record.sha256}; {MEND}"
             )
 

@@ -19,17 +19,17 @@ Records = np.ndarray[tuple[int, ...], np.dtype[np.void]]
 class PreparedSplit(Split):
     """One split of rendered data.
 
-    The file is mapped, not read: opening is quick, and worker processes share its pages.
+    The file is memory-mapped: opening is quick, and worker processes share its pages.
 
     Args:
         directory: folder with ``manifest.json`` and the splits' files.
         split: name of the split.
 
     Raises:
-        DataError: the manifest or the file is missing, damaged, or not what the other says.
+        DataError: the manifest or the file is missing or damaged, or they do not match.
 
     Attributes:
-        records: its scenes as they are stored, read-only.
+        records: the stored scenes, read-only.
     """
 
     def __init__(self, directory: Path, split: str) -> None:
@@ -43,7 +43,7 @@ class PreparedSplit(Split):
         found = self.records.shape, self.records.dtype
         if found != expected:
             raise DataError(
-                f"{self.path}: holds {found[0]} of {found[1]}, and the manifest says "
+                f"{self.path}: holds {found[0]} of {found[1]}, but the manifest says "
                 f"{expected[0]} of {expected[1]}; {MEND}"
             )
 

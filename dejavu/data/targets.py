@@ -1,8 +1,8 @@
-"""Dense targets that carry their own rules through torchvision's v2 transforms.
+"""Dense targets with their own rules for torchvision's v2 transforms.
 
-Put beside a `tv_tensors.Image` in a dictionary, they follow every flip, crop, padding, resizing
-and rotation of it: resampled to the nearest pixel's centre, filled with "unknown", and normals
-turned with the image. Photometric transforms and erasing leave them alone.
+In a dictionary with a `tv_tensors.Image`, they follow its flips, crops, padding, resizing and
+rotation: resampled to the nearest pixel's centre, filled with "unknown", and with normals rotated
+like the image. Photometric transforms and erasing do not change them.
 
 Example:
     >>> from torchvision.transforms import v2
@@ -32,17 +32,17 @@ from torchvision.transforms.v2 import InterpolationMode, functional  # noqa: E40
 
 
 class DenseTarget(tv_tensors.Mask):  # type: ignore[misc]
-    """What all targets share: nearest resampling, and a fill that means "unknown".
+    """Base of all targets: nearest-neighbour resampling, and a fill value that means "unknown".
 
-    Being masks, they must have the image's size, and transforms that mix images, draw from
-    policies or return several crops refuse them.
+    As masks, they must have the image's size, and transforms that mix images, draw from policies
+    or return several crops refuse them.
 
     Attributes:
         fill: value of pixels that a transform brings in from outside the image.
         layout: the shape, for error messages.
 
     Raises:
-        ValueError: the data has another layout or kind of numbers.
+        ValueError: the data has the wrong shape or dtype.
     """
 
     fill: ClassVar[int]
@@ -65,7 +65,7 @@ _LABEL_TYPES = (torch.uint8, torch.int16, torch.int32, torch.int64)
 
 
 class LabelMap(DenseTarget):
-    """Class indices, ``IGNORE_INDEX`` where there is none.
+    """Class indices, ``IGNORE_INDEX`` where unlabelled.
 
     Shape:
         - ... x H x W, uint8, int16, int32 or int64.
@@ -84,7 +84,7 @@ class LabelMap(DenseTarget):
 
 
 class DepthMap(DenseTarget):
-    """Metres along the optical axis, 0 where unknown; a change of resolution keeps them.
+    """Metres along the optical axis, 0 where unknown; resizing does not scale the values.
 
     Shape:
         - ... x 1 x H x W, floating point.
@@ -126,7 +126,7 @@ Kernel = Callable[..., Tensor]
 
 
 def _register(name: str, kind: type[DenseTarget], kernel: Kernel) -> None:
-    """Let a functional of v2 handle targets of a kind by ``kernel``, given and giving them."""
+    """Register ``kernel`` as the implementation of a v2 functional for a kind of target."""
 
     def typed(target: DenseTarget, *args: Any, **settings: Any) -> Tensor:
         moved: Tensor = tv_tensors.wrap(kernel(target, *args, **settings), like=target)
@@ -136,11 +136,11 @@ def _register(name: str, kind: type[DenseTarget], kernel: Kernel) -> None:
 
 
 def _per_plane(kernel: Kernel) -> Kernel:
-    """Make a kernel of targets from one of C x H x W images that fills with zeros."""
+    """Make a kernel for targets from a kernel for C x H x W images that fills with zeros."""
 
     def apply(target: DenseTarget, *args: Any, **settings: Any) -> Tensor:
-        # Shifted so that the fill is the 0 that every kernel brings in; exact, for the fill of
-        # floating-point targets is 0, and uint8 wraps around.
+        # Shifted, because every kernel fills with 0; exact, since floating-point targets are
+        # filled with 0 anyway, and uint8 wraps around.
         shifted = target.as_subclass(Tensor) - target.fill
         planes = shifted.reshape(-1, *shifted.shape[-2:])
         moved = kernel(planes, *args, **settings) + target.fill
@@ -153,7 +153,7 @@ def _per_plane(kernel: Kernel) -> Kernel:
 def _resize(
     planes: Tensor, size: Sequence[int] | None, max_size: int | None = None, **_: Any
 ) -> Tensor:
-    # "Exact" measures from pixel centres, as the image's own resizing does.
+    # "Exact" measures from pixel centres, like the image's own resizing.
     nearest = InterpolationMode.NEAREST_EXACT
     resized: Tensor = functional.resize_image(planes, size, nearest, max_size)
     return resized
@@ -167,7 +167,7 @@ def _resized_crop(
 
 
 def _pad(planes: Tensor, padding: Sequence[int], **_: Any) -> Tensor:
-    # Unknown in every padding mode: what an image shows there was not measured.
+    # Unknown in every padding mode: padded pixels have no ground truth.
     padded: Tensor = functional.pad_image(planes, padding)
     return padded
 
@@ -190,7 +190,7 @@ def _mirror_normals_vertically(target: DenseTarget) -> Tensor:
 
 
 def _rotate_normals(target: DenseTarget, angle: float, **settings: Any) -> Tensor:
-    """Turn the pixels, and the vectors with them: anticlockwise as seen, for y points down."""
+    """Rotate the pixels and their vectors: anticlockwise as seen, because y points down."""
     x, y, z = _per_plane(_rotate)(target, angle, **settings).unbind(-3)
     cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     return torch.stack([cosine * x + sine * y, cosine * y - sine * x, z], dim=-3)
@@ -223,6 +223,6 @@ _register("horizontal_flip", NormalMap, lambda target: mirror_normals(target.as_
 _register("vertical_flip", NormalMap, _mirror_normals_vertically)
 _register("rotate", NormalMap, _rotate_normals)
 
-# Else torchvision's rules for masks would apply: filled with class 0, and normals not turned.
+# Else torchvision's rules for masks would apply: filled with class 0, and normals not rotated.
 for _name in ("affine", "perspective", "elastic"):
     _register(_name, DenseTarget, _refuse(_name))

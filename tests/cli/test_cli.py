@@ -149,7 +149,7 @@ def test_checking_and_caching_a_download(
     path.write_text(path.read_text().replace("val: ", "val: 1", 1))  # another val: not this data
     said = dejavu("data", "cache", *flag, "--params", study, cwd=tmp_path, expect=1)
     assert "data/ade20k: holds" in said
-    assert "and the params say" in said
+    assert "the params say" in said
 
 
 def test_a_check_without_a_study_writes_nothing(
@@ -218,7 +218,7 @@ def test_damaged_data_is_one_message_and_no_manifest(downloads: Downloads, tmp_p
     said = dejavu(
         *("--root", str(root), "data", "check", "coco", "--params", study), cwd=tmp_path, expect=1
     )
-    assert said.startswith(f"dejavu: {root}: 2 of 9 images are not in order:\n")
+    assert said.startswith(f"dejavu: {root}: 2 of 9 images ")
     for number in (9, 25):
         assert f"{number:012d}.png: cannot be decoded" in said
     assert "Traceback" not in said

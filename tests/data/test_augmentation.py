@@ -1,4 +1,4 @@
-"""The training recipe: what it draws, and that entries stay together."""
+"""Training augmentation: its random draws, and entries that stay aligned."""
 
 import math
 from typing import Any
@@ -103,7 +103,7 @@ def test_the_default_recipe_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("name", sorted({*AugmentationParams.model_fields} - {"scale_depth"}))
-def test_every_key_changes_the_example(name: str) -> None:
+def test_every_key_changes_the_sample(name: str) -> None:
     params = AugmentationParams(**{name: getattr(ALL, name)})
     assert not params.changes_nothing
     assert not equal(augment(positions(), params, seeded(3)), positions())
@@ -120,7 +120,7 @@ def test_the_border_of_nyu_is_cropped_first() -> None:
 
 def test_a_border_beyond_the_image_is_refused() -> None:
     params = AugmentationParams(border=(45, 472, 43, 608))
-    with pytest.raises(ValueError, match=r"image is 32 x 40; it must hold border=\(45, 472"):
+    with pytest.raises(ValueError, match=r"image is 32 x 40.* border=\(45, 472"):
         augment(positions(), params, seeded(0))
 
 
@@ -288,22 +288,22 @@ def test_the_centre_crop_is_the_centre(height: int, width: int) -> None:
         ({"image": tv_tensors.Image(torch.zeros(3, 32, 40))}, "'image'.*uint8, not torch.float32"),
         (
             {"image": tv_tensors.Image(torch.zeros(1, 32, 40).byte())},
-            r"'image'\] is \(1, 32, 40\), and must be \(3, 32, 40\)",
+            r"'image'\] is \(1, 32, 40\), .*\(3, 32, 40\)",
         ),
         (
             {"label": LabelMap(torch.zeros(1, 32, 40).byte())},
-            r"'label'\] is \(1, 32, 40\), and must be \(32, 40\)",
+            r"'label'\] is \(1, 32, 40\), .*\(32, 40\)",
         ),
         ({"label": torch.zeros(32, 40, dtype=torch.int64)}, "'label'.*type LabelMap, not Tensor"),
         ({"label": DepthMap(torch.zeros(1, 32, 40))}, "'label'.*LabelMap, not DepthMap"),
         (
             {"depth": DepthMap(torch.zeros(1, 30, 40))},
-            r"'depth'\] is \(1, 30, 40\), and must be \(1, 32, 40\)",
+            r"'depth'\] is \(1, 30, 40\), .*\(1, 32, 40\)",
         ),
-        ({"normal": NormalMap(torch.zeros(3, 32, 40))}, "'normal'.*none of image, label"),
+        ({"normal": NormalMap(torch.zeros(3, 32, 40))}, "'normal'.*of image, label"),
     ],
 )
-def test_what_is_no_example_is_refused(change: dict[str, Tensor], expected: str) -> None:
+def test_an_invalid_sample_is_refused(change: dict[str, Tensor], expected: str) -> None:
     sample = positions() | change
     with pytest.raises(ValueError, match=expected):
         augment(sample, AugmentationParams(), seeded(0))
@@ -313,7 +313,7 @@ def test_what_is_no_example_is_refused(change: dict[str, Tensor], expected: str)
         centre_crop(sample, 4, 4)
 
 
-def test_an_example_has_an_image() -> None:
+def test_a_sample_has_an_image() -> None:
     with pytest.raises(ValueError, match="no 'image', only label"):
         centre_crop({"label": positions()["label"]}, 4, 4)
 

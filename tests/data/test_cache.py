@@ -1,4 +1,4 @@
-"""Decoded copies: the very arrays that are read, and never those of other images."""
+"""Decoded copies: equal to the arrays that are read, and never of other images."""
 
 from types import SimpleNamespace
 
@@ -87,7 +87,7 @@ def test_the_cache_of_another_index_is_ignored(manifest_copy: Downloads) -> None
 def test_an_interrupted_cache_is_not_taken_for_a_whole_one(
     manifest_copy: Downloads,
 ) -> None:
-    """Else, when the index is the first one again, half of it would be of the second."""
+    """Else a return to the first index would find half of the second one's cache."""
     folder = manifest_copy("ade20k")
     split = opened(folder, "ade20k")
     split.write_cache()
@@ -130,7 +130,7 @@ def test_a_cache_that_does_not_fit_is_not_begun(
     split = opened(folder, "cityscapes")
     free = SimpleNamespace(free=split.decoded_bytes - 1)
     monkeypatch.setattr("shutil.disk_usage", lambda path: free)
-    with pytest.raises(DataError, match=r"cache: .* needs .* GB .*data\.cache to false, or make"):
+    with pytest.raises(DataError, match=r"cache: .* needs .* GB.*data\.cache to false"):
         split.write_cache()
     assert not [*(folder / "cache").iterdir()]
     free.free += 1
@@ -141,7 +141,7 @@ def test_a_cache_that_does_not_fit_is_not_begun(
 def test_a_cache_is_not_made_of_images_that_changed(
     manifest_copy: Downloads, copy_of: Downloads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of the same size in bytes, too: a cache passes for the files, so that it is compared."""
+    """Even of the same size in bytes: the cache replaces the files, so checksums are compared."""
     folder, root = manifest_copy("ade20k"), copy_of("ade20k")
     monkeypatch.setenv("DEJAVU_ROOT", str(root))
     split = opened(folder, "ade20k")
@@ -152,7 +152,7 @@ def test_a_cache_is_not_made_of_images_that_changed(
     Image.fromarray(pixels).save(path)
     path.write_bytes(path.read_bytes().ljust(sizes, b"\0")[:sizes])
     split.verify()
-    with pytest.raises(DataError, match=rf"{path.name}: is another one than when"):
+    with pytest.raises(DataError, match=rf"{path.name}: .*prepare the data"):
         split.write_cache()
     assert not (folder / "cache" / "train.json").exists()
 
@@ -160,7 +160,7 @@ def test_a_cache_is_not_made_of_images_that_changed(
 def test_the_cache_of_other_code_is_ignored(
     manifest_copy: Downloads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Normals are computed when they are read: no checksum of a file tells how."""
+    """Normals are computed on reading, so no checksum of a file depends on that code."""
     folder = manifest_copy("nyuv2")
     opened(folder, "nyuv2", "val", "normals").write_cache()
     monkeypatch.setattr("dejavu.data.indexed.code_hash", lambda module: "other")

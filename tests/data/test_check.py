@@ -1,4 +1,4 @@
-"""Downloads in order and out of order: everything is found before anything is trained."""
+"""Checks of downloads: every problem is found before anything is trained."""
 
 import json
 import re
@@ -218,7 +218,7 @@ def test_a_second_check_sees_what_has_changed(name: str, copy_of: Downloads) -> 
     assert check(root, params).splits != before
 
 
-# ---- what is held out ----------------------------------------------------------------------------
+# ---- held-out images -----------------------------------------------------------------------------
 
 entries = st.lists(st.integers(0, 5), min_size=2, max_size=12).map(
     lambda groups: [Entry(f"{i:02d}", f"g{group}", {}) for i, group in enumerate(groups)]
@@ -260,7 +260,7 @@ def test_nothing_left_to_train_on_is_an_error(downloads: Downloads) -> None:
     assert "lower data.val" in said
 
 
-# ---- what a study asks for -----------------------------------------------------------------------
+# ---- needs of a study ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

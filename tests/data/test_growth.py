@@ -11,7 +11,7 @@ from dejavu.study.layout import Layout
 
 @pytest.mark.parametrize("runs", [6, 108])
 def test_every_run_of_a_study_is_another_one(runs: int) -> None:
-    """Runs of one hash would be trained once, and planned as many."""
+    """Runs with one hash would be planned several times but trained once."""
     hashes = [run.hash for run in Layout(study(runs)).runs()]
     assert len({*hashes}) == len(hashes) == runs
 
@@ -28,7 +28,7 @@ def test_added_seeds_keep_the_other_runs() -> None:
 
 
 def test_memory_is_the_commands_own(tmp_path: Path) -> None:
-    """The peak of a large parent, as of this one, is not its children's."""
+    """The peak of a large parent process, such as this one, is not its children's."""
     here = bytearray(200 << 20)
     _, small = measure(tmp_path, sys.executable, "-c", "pass")
     _, large = measure(tmp_path, sys.executable, "-c", "x = bytearray(64 << 20)")

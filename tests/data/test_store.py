@@ -1,4 +1,4 @@
-"""Prepared files: the same bytes however they are made, and clear words when they are wrong."""
+"""Prepared files: the same bytes however they are made, and clear errors about damaged ones."""
 
 import json
 from hashlib import sha256
