@@ -1,4 +1,4 @@
-"""``python -m dejavu data VERB``: data sets that are read where they were unpacked."""
+"""Verbs on data: render the rooms; check, download and cache a data set on disk."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dejavu.cli.options import DEFAULT, ParamsOption, RootOption, progress_bar
+from dejavu.cli.options import DEFAULT, ParamsOption, RootOption, progress_bar, read_layout
 from dejavu.cli.provenance import recorded
 from dejavu.runtime.errors import DataError, ParamsError
 
@@ -19,6 +19,30 @@ app = typer.Typer(
 )
 
 NameArgument = Annotated[str, typer.Argument(help="A data set, such as nyuv2.")]
+
+
+def rooms(
+    params: ParamsOption = DEFAULT,
+    sheet: Annotated[bool, typer.Option(help="Also draw 48 scenes of the training pool.")] = False,
+) -> None:
+    """Render the study's procedural rooms: one array file per split, and a manifest."""
+    from dejavu.datasets.rooms import prepare_rooms
+    from dejavu.datasets.rooms.scenes import RoomsSpec
+
+    layout = read_layout(params)
+    if layout.params.data.rooms is None:
+        raise ParamsError(f"{params}: reads {layout.params.data.name}, and renders no rooms")
+    settings = layout.params.data.rooms.model_dump()
+    counts = {split: settings.pop(split) for split in ("train", "val", "test")}
+    with recorded("data", layout), progress_bar("rooms") as step:
+        prepare_rooms(RoomsSpec(**settings), counts, layout.data, step)
+    typer.echo(f"prepared {counts} scenes in {layout.data}")
+    if sheet:
+        from dejavu.reporting.figures import save
+        from dejavu.reporting.rooms_sheet import contact_sheet
+
+        save(contact_sheet(layout.data, 48), layout.data / "sheet.png")
+        typer.echo(f"drew {layout.data / 'sheet.png'}")
 
 
 @app.command()
@@ -93,13 +117,11 @@ def cache(
     root: RootOption = None,
 ) -> None:
     """Decode a split of a study once, to be read again without decoding."""
-    from dejavu.config import load_params
     from dejavu.data.indexed import IndexedSplit
     from dejavu.data.opening import open_split
     from dejavu.datasets.reading.roots import use_root
-    from dejavu.study.layout import Layout
 
-    layout = Layout(load_params(params))
+    layout = read_layout(params)
     if layout.params.data.is_rooms:
         raise ParamsError(f"{params}: its data is rendered, not decoded; it needs no cache")
     use_root(root)

@@ -1,9 +1,9 @@
-"""What the verbs of the command line share: their options, and a line of progress."""
+"""Shared by the verbs: options, the study and run that they name, progress bar, metrics."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,7 @@ from dejavu.runtime.errors import ParamsError
 if TYPE_CHECKING:
     from dejavu.config import Params
     from dejavu.runtime.progress import Progress
+    from dejavu.study.layout import Layout
     from dejavu.study.run import Run
 
 ParamsOption = Annotated[
@@ -37,6 +38,38 @@ RootOption = Annotated[
 DEFAULT = Path("params/default.yaml")
 
 
+def read_layout(path: Path) -> "Layout":
+    """Read a params file; return the layout of its study's files."""
+    from dejavu.config import load_params
+    from dejavu.study.layout import Layout
+
+    return Layout(load_params(path))
+
+
+def read_run(
+    path: Path,
+    task: str,
+    network: str | None,
+    method: str,
+    seed: int,
+    expected_hash: str | None = None,
+) -> tuple["Layout", "Run"]:
+    """Read a params file and find one of its runs, as `find_run` does.
+
+    Raises:
+        ParamsError: the params are invalid, or have no such run, or its hash is not the expected
+            one.
+    """
+    layout = read_layout(path)
+    run = find_run(layout.params, task, network, method, seed)
+    if expected_hash not in (None, run.hash):
+        raise ParamsError(
+            f"{path}: the run was planned with hash {expected_hash} but now has {run.hash}: params "
+            "or code changed while the workflow ran; start it again"
+        )
+    return layout, run
+
+
 def find_run(params: "Params", task: str, network: str | None, method: str, seed: int) -> "Run":
     """Find the run that the options name; a study's only network need not be named.
 
@@ -51,6 +84,18 @@ def find_run(params: "Params", task: str, network: str | None, method: str, seed
             listed = ", ".join(params.networks)
             raise ParamsError(f"--network: is needed, for the study has several: {listed}")
     return Run(params, task, network, method, seed)
+
+
+def check_task(layout: "Layout", task: str) -> None:
+    """Raise a ParamsError if the study does not have the task."""
+    if task not in layout.params.tasks:
+        raise ParamsError(f"tasks: the study has no {task!r}; it has: {layout.params.tasks}")
+
+
+def print_metrics(result: dict[str, Any]) -> None:
+    """Print the metrics of an evaluation, one a line."""
+    for metric in result["metrics"]:
+        typer.echo(f"{metric['name']:>18} {metric['value']:10.4f} {metric['unit']}")
 
 
 @contextmanager

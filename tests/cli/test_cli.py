@@ -52,7 +52,7 @@ def test_help_needs_no_heavy_import(tmp_path: Path) -> None:
         (["evaluate", "--task", "depth", "--method", "baseline"], "no such checkpoint"),
         (
             ["train", "--task", "depth", "--method", "baseline", "--expect", "0123"],
-            "the run was planned as 0123 but is",
+            "planned with hash 0123",
         ),
         (["predict", "gone.safetensors", "x.png"], "gone.safetensors: no such checkpoint"),
         (["strip", "gone.safetensors", "x.safetensors"], "gone.safetensors: no such checkpoint"),

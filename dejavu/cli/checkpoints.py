@@ -1,0 +1,88 @@
+"""Verbs that use a trained run: predictions of its network, and exports of it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dejavu.cli.options import (
+    DEFAULT,
+    MethodOption,
+    NetworkOption,
+    ParamsOption,
+    SeedOption,
+    TaskOption,
+    print_metrics,
+    progress_bar,
+    read_run,
+)
+
+
+def predict(
+    checkpoint: Annotated[Path, typer.Argument(help="A trained run's .safetensors file.")],
+    images: Annotated[list[Path], typer.Argument(help="Images that Pillow can read.")],
+    output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("predictions"),
+) -> None:
+    """Predict for images of one's own: an array (.npy) and a picture (.png) each."""
+    from dejavu.reporting.predict import predict_image
+
+    for image in images:
+        array, picture = predict_image(checkpoint, image, output)
+        typer.echo(f"{image}: {array}, {picture}")
+
+
+def save_run(
+    task: TaskOption,
+    method: MethodOption,
+    output: Annotated[Path, typer.Argument(help="Folder to write to.")],
+    params: ParamsOption = DEFAULT,
+    network: NetworkOption = None,
+    seed: SeedOption = 0,
+) -> None:
+    """Save a run's predictions for the evaluated split, as the data set's own tools read them."""
+    from dejavu.evaluation.predictions import save_predictions
+
+    layout, run = read_run(params, task, network, method, seed)
+    with progress_bar("predicting") as step:
+        files = save_predictions(layout, run, output, step)
+    typer.echo(f"wrote {len(files)} predictions to {output}")
+
+
+def score(
+    task: TaskOption,
+    method: MethodOption,
+    predictions: Annotated[Path, typer.Argument(help="Folder of saved predictions.")],
+    output: Annotated[Path, typer.Argument(help="Metrics file to write.")],
+    params: ParamsOption = DEFAULT,
+    network: NetworkOption = None,
+    seed: SeedOption = 0,
+) -> None:
+    """Score saved predictions by the study's protocol."""
+    from dejavu.evaluation.predictions import score_predictions
+
+    layout, run = read_run(params, task, network, method, seed)
+    print_metrics(score_predictions(layout, run, predictions, output))
+
+
+def strip_checkpoint(
+    checkpoint: Annotated[Path, typer.Argument(help="A trained run's .safetensors file.")],
+    output: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
+) -> None:
+    """Write a trained run's network alone, without the regeneration module."""
+    from dejavu.evaluation.export import strip
+
+    strip(checkpoint, output)
+    typer.echo(f"wrote {output}")
+
+
+def onnx(
+    checkpoint: Annotated[Path, typer.Argument(help="A trained run's .safetensors file.")],
+    output: Annotated[Path, typer.Argument(help="The .onnx file to write.")],
+    height: Annotated[int, typer.Option(help="Image height in pixels.")] = 64,
+    width: Annotated[int, typer.Option(help="Image width in pixels.")] = 64,
+) -> None:
+    """Export a trained run's network to ONNX, for any batch size."""
+    from dejavu.evaluation.export import export_onnx
+
+    export_onnx(checkpoint, output, height, width)
+    typer.echo(f"wrote {output}")
