@@ -1,9 +1,9 @@
 """Conditional regenerative learning for dense prediction.
 
-``loss = task_loss(prediction, target) + criterion(image, prediction)`` with a `DejaVuLoss` as
-criterion is all that a training loop of one's own needs; the network is left as it is.
+A training loop needs one more term: ``loss = task_loss(prediction, target) + criterion(image,
+prediction)``, with a `DejaVuLoss` as criterion. The network is unchanged.
 
-Names are imported when first used, so that ``import dejavu`` costs nothing.
+Names are imported on first use, so that ``import dejavu`` is fast.
 """
 
 import importlib

@@ -1,1 +1,1 @@
-"""The method, importable alone: it needs torch and nothing else."""
+"""The method: redactions, losses and attention. It needs only torch."""

@@ -1,4 +1,4 @@
-"""DejaVu-SA, shared attention: one attention map that refines a prediction and regenerates."""
+"""DejaVu-SA (shared attention): one attention map refines predictions and regenerates images."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ EVALUATION_SEED = 0
 
 @dataclass(frozen=True)
 class AttentionState:
-    """What `SharedAttention` keeps of its last forward pass; N tokens of ``width / heads`` each.
+    """State of the last forward pass of `SharedAttention`, with N tokens.
 
     Attributes:
-        image: B x image_channels x H x W, as given, without its graph.
+        image: B x image_channels x H x W, the input, detached.
         query: B x heads x N x (width / heads).
         key: B x heads x N x (width / heads).
-        redacted: B x image_channels x H x W, what was left of the image.
+        redacted: B x image_channels x H x W, the redacted image.
         keep: B x 1 x H x W, 1 where a pixel was kept; None for a spectral redaction.
     """
 
@@ -36,36 +36,35 @@ class AttentionState:
 
 
 class SharedAttention(nn.Module):
-    """A network with an attention whose map is shared by two readers (DejaVu-SA).
+    """A network whose attention map is shared by refinement and regeneration (DejaVu-SA).
 
     After the paper's description (Borse et al., CVPR 2023); the layers are this project's. The
-    image I is redacted to I_R, and each ``cell`` x ``cell`` cell of pixels becomes a token.
-    Queries and keys are made from the sum, with layer normalisation, of the dense features that
-    the network's head reads (resized to the grid of tokens), of [I_R, keep] (read cell by cell,
-    every pixel with weights of its own) and of a fixed sinusoidal encoding of the token's row and
-    column, for any grid (Vaswani et al., 2017, with half of the channels for each axis). The one
-    map softmax(q k^T / sqrt(d)) is read twice:
+    image I is redacted to I_R, and each ``cell`` x ``cell`` patch becomes a token. Queries and
+    keys are linear in the layer-normalised sum of three embeddings: the dense features at the
+    input of the network's head (resized to the token grid), [I_R, keep] (patch embedding), and a
+    fixed sinusoidal encoding of each token's row and column, for any grid (Vaswani et al., 2017,
+    with half of the channels per axis). The map softmax(q k^T / sqrt(d)) is applied twice:
 
     - `forward` refines: values from the dense features, projected to ``channels``, upsampled
-      bilinearly and added to the network's raw prediction. The projection starts at zero: at
-      first, the outputs are the bare network's.
-    - `regenerate` gives the image back: values from [I_R, keep, phi(C)] alone, since features of
-      I as values would leak the image, written cell by cell.
+      bilinearly and added to the network's raw prediction. The projection is initialised to
+      zero: at first, the outputs equal the bare network's.
+    - `regenerate` reconstructs the image: values from [I_R, keep, phi(C)] alone, since features
+      of I as values would leak the image; a transposed convolution maps tokens to patches.
 
-    Attention is global, so no hole is too large. It stays at inference, where the redaction is
-    fixed: in evaluation mode its draws come from a generator with a constant seed, anew for each
-    image, so that an output depends neither on earlier calls nor on the rest of the batch.
+    Attention is global, so it spans holes of any size. It is kept at inference, where the
+    redaction is deterministic: in evaluation mode each image is redacted by a new generator with
+    a constant seed, so that an output depends neither on earlier calls nor on the batch.
 
-    Both readings call torch's scaled_dot_product_attention: where it has a flash or
-    memory-efficient kernel the map is never materialised, and memory is linear in the number of
-    pixels. Time stays quadratic in that of tokens: doubling ``cell`` divides it by 16. It is not
-    made for torch.export, which would turn the fixed draws into fresh ones.
+    Both use torch's scaled_dot_product_attention: with a flash or memory-efficient kernel the map
+    is never materialised, and memory is linear in the number of pixels. Time is quadratic in the
+    number of tokens: doubling ``cell`` divides it by 16. torch.export is not supported: it would
+    replace the fixed random draws by new ones.
 
     Args:
         network: maps B x image_channels x H x W to B x channels x h x w.
-        head: dotted path of the convolution that reads the dense features, as in `FeatureTap`.
+        head: dotted path of the convolution whose input is the dense features (`FeatureTap`).
         channels: channels of the network's raw prediction.
-        redaction: what the image loses.
+        redaction: redaction of the image.
         condition_channels: channels of the condition; ``channels`` if None.
         image_channels: channels of the image.
         width: channels of queries, keys and values; a multiple of 4 and of ``heads``.
@@ -75,11 +74,11 @@ class SharedAttention(nn.Module):
     Attributes:
         network: as given, with a hook on its head.
         redaction: as given.
-        last: what `regenerate` needs of the last forward pass; None before. It holds the graph of
-            that pass and is in no state dict, copy or pickle.
+        last: state of the last forward pass for `regenerate`; None before the first. It holds
+            that pass's graph, and is left out of state dicts, copies and pickles.
 
     Raises:
-        ValueError: an argument is impossible, or the head is unknown or no convolution.
+        ValueError: an argument is invalid, or the head is unknown or not a convolution.
 
     Example:
         >>> from dejavu import RandomBlocks
@@ -141,20 +140,20 @@ class SharedAttention(nn.Module):
         nn.init.zeros_(self.refine.bias)  # type: ignore[arg-type]
 
     def forward(self, image: Tensor, generator: Generator | None = None) -> Tensor:
-        """Predict, and refine the prediction by attention.
+        """Predict, then refine the prediction by attention.
 
         Args:
             image: B x image_channels x H x W, floating point, normalised; any H and W that the
-                network takes (the last pixels are repeated up to whole cells).
-            generator: source of the redaction's draws in training mode; torch's global CPU
-                generator if None. Not used in evaluation mode.
+                network accepts (padded to whole tokens by replication).
+            generator: random generator of the redaction in training mode; torch's global CPU
+                generator if None. Unused in evaluation mode.
 
         Returns:
             The refined raw prediction, of the shape and dtype of ``network(image)``.
 
         Raises:
-            ValueError: image is not a finite floating-point batch of its channels, or the network
-                does not give B x channels x h x w.
+            ValueError: image is not a finite floating-point batch with ``image_channels``, or the
+                network's output is not B x channels x h x w.
         """
         check_images("image", image)
         if image.shape[1] != self.image_channels:
@@ -162,7 +161,7 @@ class SharedAttention(nn.Module):
                 f"image has shape {tuple(image.shape)}; "
                 f"it must be B x image_channels={self.image_channels} x H x W"
             )
-        self.last = None  # its graph must not live beside the new one
+        self.last = None  # free its graph before building the new one
         prediction = self._predict(image)
         features = self._tap.features
         self._tap.release()
@@ -180,15 +179,15 @@ class SharedAttention(nn.Module):
         """Regenerate the images of the last forward pass from a condition.
 
         Args:
-            condition: B x condition_channels x H x W, floating point; made from the refined
-                prediction, or given by a probe.
+            condition: B x condition_channels x H x W, floating point; computed from the refined
+                prediction, or set by a probe.
 
         Returns:
-            What the images lost and got back; the gradient reaches the network through the
-            condition and through the map.
+            The redacted and the regenerated images; gradients reach the network through the
+            condition and through the attention map.
 
         Raises:
-            RuntimeError: there was no forward pass.
+            RuntimeError: no forward pass has run.
             ValueError: condition is not finite, not floating point or not of that shape.
         """
         if self.last is None:
@@ -217,7 +216,7 @@ class SharedAttention(nn.Module):
     def _redact(self, image: Tensor, generator: Generator | None) -> Redacted:
         if self.training:
             return self.redaction(image, generator)
-        # One by one: a generator's second image would have other draws than its first.
+        # One by one: in a batch, each image would get different draws.
         single = [
             self.redaction(one, torch.Generator().manual_seed(EVALUATION_SEED))
             for one in image.split(1)
@@ -226,43 +225,43 @@ class SharedAttention(nn.Module):
         return Redacted(torch.cat([r.image for r in single]), torch.cat(keeps) if keeps else None)
 
     def _pad(self, maps: Tensor) -> Tensor:
-        """Repeat the last row and column up to whole cells."""
+        """Pad to whole tokens by repeating the last row and column."""
         down, right = -maps.shape[-2] % self.cell, -maps.shape[-1] % self.cell
         return F.pad(maps, (0, right, 0, down), mode="replicate")
 
     def _split(self, tokens: Tensor) -> Tensor:
-        """Bring B x N x width to B x heads x N x (width / heads), as the flash kernels want it."""
+        """Reshape B x N x width to B x heads x N x width / heads, contiguous for flash kernels."""
         split: Tensor = tokens.unflatten(2, (self.heads, -1))
         return split.transpose(1, 2).contiguous()
 
     def _attend(self, state: AttentionState, values: Tensor) -> Tensor:
-        """Read values, B x width x rows x columns, through the map of the last forward pass."""
+        """Apply the attention map to values, B x width x rows x columns."""
         split = self._split(_tokens(values))
         read: Tensor = F.scaled_dot_product_attention(state.query, state.key, split)
         return read.transpose(2, 3).reshape(values.shape)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Tensors with a graph cannot be copied, and are of no use to a copy.
+        # Tensors with a graph cannot be deep-copied.
         return vars(self) | {"last": None}
 
 
 class SharedAttentionLoss(RegenerationLoss):
-    """The DejaVu loss of a network with `SharedAttention`, which regenerates in the CRM's place.
+    """The DejaVu loss for a network with `SharedAttention`, which replaces the CRM.
 
-    It has no parameters of its own: what regenerates is part of the network. The image is the one
-    that the network was last called on, and so is its redaction.
+    It has no parameters: the regenerating layers belong to the network. The image and its
+    redaction must be those of the network's last forward pass.
 
     Args:
         attention: the network with its attention; not registered as a submodule.
-        condition: maps the refined prediction, once it has the image's size, to the condition.
-        gamma: weight of L_DV in the loss that is returned, at least 0.
+        condition: maps the refined prediction, resized to the image, to the condition.
+        gamma: weight of L_DV in the returned loss, at least 0.
         region: which pixels are compared, as in `DejaVuLoss`.
         distance: terms of L_DV and their weights, as in `DejaVuLoss`.
-        mean: mean of the images' normalisation, as in `DejaVuLoss`.
-        std: standard deviation of the images' normalisation, as in `DejaVuLoss`.
+        mean: channel means of the images' normalisation, as in `DejaVuLoss`.
+        std: channel standard deviations of the images' normalisation, as in `DejaVuLoss`.
 
     Raises:
-        ValueError: an argument is impossible.
+        ValueError: an argument is invalid.
 
     Example:
         >>> from dejavu import RandomBlocks
@@ -295,7 +294,7 @@ class SharedAttentionLoss(RegenerationLoss):
             mean=mean,
             std=std,
         )
-        # Not a submodule: the network's parameters are its own, in optimisers and checkpoints.
+        # Not a submodule: its parameters must not appear twice in optimisers and checkpoints.
         self._attention = (attention,)
 
     def _regenerate(
@@ -306,24 +305,24 @@ class SharedAttentionLoss(RegenerationLoss):
         assert last is not None
         if image.data_ptr() != last.image.data_ptr() and not torch.equal(image, last.image):
             raise ValueError(
-                "image is not the one that the network was last called on, whose redaction and "
-                "attention are used; call the network on it first"
+                "image differs from the network's last input, whose redaction and attention would "
+                "be used; call the network on this image first"
             )
         return made
 
 
 def _with_mask(redacted: Tensor, keep: Tensor | None) -> Tensor:
-    """Put the keep mask beside the redacted image; None stands for ones."""
+    """Concatenate the redacted image and its keep mask (ones if None)."""
     return torch.cat([redacted, torch.ones_like(redacted[:, :1]) if keep is None else keep], dim=1)
 
 
 def _tokens(maps: Tensor) -> Tensor:
-    """Bring B x C x rows x columns to B x N x C, row by row."""
+    """Flatten B x C x rows x columns to B x N x C, row by row."""
     return maps.flatten(2).transpose(1, 2)
 
 
 def _encode_positions(cells: Tensor) -> Tensor:
-    """Encode the rows and columns of B x width x rows x columns: width x rows x columns."""
+    """Return the position encoding of B x width x rows x columns: width x rows x columns."""
     half = cells.shape[1] // 2
     exponent = torch.arange(0, half, 2, device=cells.device) / half
     axes = []

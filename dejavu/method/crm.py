@@ -11,13 +11,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 class CRMCost(NamedTuple):
-    """What a `CRM` costs; ``print`` shows it in one line.
+    """Parameters and FLOPs of a `CRM`; ``print`` shows them in one line.
 
     Attributes:
-        parameters: number of trained values.
-        flops: floating-point operations of one forward of one image, two per multiply-add of the
-            convolutions, all passes together.
-        flops_per_pixel: flops over the pixels of the image.
+        parameters: number of trainable parameters.
+        flops: FLOPs of regenerating one image in all passes, two per multiply-add of the
+            convolutions.
+        flops_per_pixel: flops / number of pixels of the image.
     """
 
     parameters: int
@@ -32,39 +32,38 @@ class CRMCost(NamedTuple):
 
 
 class CRM(nn.Module):
-    """A small fully convolutional network that gives a redacted image back what it lost.
+    """A small fully convolutional network that regenerates a redacted image from a condition.
 
-    After the paper's description (Borse et al., CVPR 2023); the layers are this project's. A
-    linear map reads each ``stride`` x ``stride`` cell of pixels, every pixel with weights of its
-    own (space-to-depth and a 1 x 1 convolution in one), so that no detail is averaged away while
-    the rest runs at 1 / stride^2 of the positions: ``depth`` 3 x 3 convolutions with ReLU, of
-    dilation 1, 2, 4, ... and, against the gaps that dilation leaves, 1 again in the last. A second
-    linear map writes each cell of the image. The images of a batch do not mix: there is no
-    normalisation, or one of each image by itself. The cost grows little with the number of
-    classes.
+    After the paper's description (Borse et al., CVPR 2023); the layers are this project's. The
+    input is a patch embedding, a ``stride`` x ``stride`` convolution without overlap (the same as
+    space-to-depth and a 1 x 1 convolution), so that no detail is averaged away. The hidden layers
+    run at 1 / stride^2 of the positions: ``depth`` 3 x 3 convolutions with ReLU, of dilation 1,
+    2, 4, ... and 1 again in the last, against gridding. A transposed convolution writes the image.
+    Images of a batch are independent: there is no normalisation, or one within each image. The
+    cost grows little with the number of classes.
 
-    With several ``passes`` the module is recurrent: what it regenerates is its next redacted
-    image, beside the same mask and condition and with the same weights. Where there is a keep
-    mask, kept pixels are first put back as they were; without one the whole image is fed back.
+    With several ``passes`` the module is recurrent: each output is the next pass's redacted
+    image, with the same mask, condition and weights. With a keep mask, kept pixels are first
+    restored; without one the whole output is fed back.
 
     Args:
         condition_channels: channels of the condition (such as the number of classes).
         image_channels: channels of the image.
         width: channels of the hidden layers.
         depth: number of 3 x 3 convolutions.
-        stride: side of a cell in pixels; 1 works at full resolution.
+        stride: patch size in pixels; 1 works at full resolution.
         normalisation: ``none``, or ``group`` for group normalisation (Wu & He, ECCV 2018) in
             gcd(width, 8) groups between each 3 x 3 convolution and its ReLU.
-        passes: how many times the image is regenerated, each time from the last.
+        passes: number of passes; each after the first starts from the previous output.
 
     Attributes:
         condition_channels: as given.
         image_channels: as given.
         stride: as given.
         passes: as given.
-        read: the linear map from cells of pixels to ``width`` channels.
+        read: the patch embedding, to ``width`` channels.
         layers: the 3 x 3 convolutions, each followed by its normalisation, if any, and its ReLU.
-        write: the linear map from ``width`` channels to cells of pixels.
+        write: the transposed convolution from ``width`` channels to the image.
 
     Raises:
         ValueError: a size or ``passes`` is not a whole number of at least 1, or the normalisation
@@ -120,18 +119,18 @@ class CRM(nn.Module):
     def receptive_field(self) -> int:
         """Side in pixels of the square of input pixels that one output pixel depends on.
 
-        It is that of all passes together, by way of the convolutions: every pass after the first
-        widens the square of one pass by that square less one cell, and kept pixels, which are put
-        back, can only narrow it. Group normalisation adds the statistics of the whole image.
+        It covers the convolutions of all passes: each pass after the first adds the receptive
+        field of one pass less ``stride``. Restoring kept pixels can only narrow it. Group
+        normalisation also uses statistics of the whole image.
         """
         return self.stride * (1 + 2 * self.passes * sum(self._dilations))
 
     def cost(self, height: int, width: int) -> CRMCost:
-        """Count what regenerating one image costs, without computing anything.
+        """Count parameters and FLOPs of regenerating one image, on the meta device.
 
         Args:
-            height: of the image, in pixels.
-            width: of the image, in pixels.
+            height: image height in pixels.
+            width: image width in pixels.
 
         Raises:
             ValueError: height or width is not a whole number of at least 1.
@@ -157,15 +156,15 @@ class CRM(nn.Module):
 
         Args:
             redacted: B x image_channels x H x W, any H and W.
-            keep: B x 1 x H x W, 1 where a pixel was kept; None, where no pixel was removed as
-                such, stands for ones.
+            keep: B x 1 x H x W, 1 where a pixel was kept; None (spectral redactions) stands for
+                ones.
             condition: B x condition_channels x H x W.
 
         Returns:
             The regenerated image, B x image_channels x H x W.
 
         Raises:
-            ValueError: a shape is none of these.
+            ValueError: a shape differs from these.
         """
         mask = torch.ones_like(redacted[:, :1]) if keep is None else keep
         batch, _, height, width = redacted.shape
@@ -186,13 +185,13 @@ class CRM(nn.Module):
         return self._regenerate(shown, mask, condition)
 
     def _regenerate(self, redacted: Tensor, mask: Tensor, condition: Tensor) -> Tensor:
-        """Take one pass."""
+        """Run one pass."""
         height, width = redacted.shape[-2:]
         maps = torch.cat([redacted, mask, condition], dim=1)
         down, right = -height % self.stride, -width % self.stride
         if down or right:
             maps = F.pad(maps, (0, right, 0, down), mode="replicate")
-        # The layout of fast convolutions, made once: left to them, again in the backward pass.
+        # Convert once: the convolutions would convert again in the backward pass.
         maps = maps.contiguous(memory_format=torch.channels_last)
         image: Tensor = self.write(self.layers(self.read(maps)))
         return image[..., :height, :width]

@@ -1,4 +1,4 @@
-"""DejaVu-CL, the cyclic loss: what the network sees in the image that it helped to give back."""
+"""DejaVu-CL, the cyclic loss: a loss on the prediction from the regenerated image."""
 
 import math
 from collections.abc import Callable
@@ -12,23 +12,23 @@ Gradient = Literal["image", "network", "both"]
 
 
 class CyclicLoss(nn.Module):
-    """Hold the prediction from the regenerated image to a reference, after the paper's DejaVu-CL.
+    """Distance of the prediction from the regenerated image to a reference (DejaVu-CL).
 
-    The network h reads the regenerated image I_hat, and L_CL = distance(h(I_hat), reference). The
-    reference is the target, with the task's own loss as distance, or the first prediction h(I),
-    detached, with a distance between predictions: this definition is the project's.
+    L_CL = distance(h(I_hat), reference), for a network h and the regenerated image I_hat. The
+    reference is the target, with the task loss as distance, or the detached first prediction
+    h(I), with a distance between predictions. After the paper; the definition is this project's.
 
-    The second pass leaves no trace: it normalises with the batch's statistics as training does,
-    but the running ones stay as they were, and its dropout draws from a stream of its own.
+    The second pass has no side effects: batch normalisation uses batch statistics, as in training,
+    without updating the running ones, and dropout draws from a separate random stream.
 
     Args:
         distance: (second prediction, reference) -> scalar.
-        gamma: weight of the loss that is returned, at least 0.
-        gradient: the path back: ``image``, through I_hat to the CRM and the first prediction;
-            ``network``, through the parameters of the second pass; or ``both``.
+        gamma: weight of L_CL in the returned loss, at least 0.
+        gradient: path of the gradient: ``image``, through I_hat to the CRM and the first
+            prediction; ``network``, through the parameters of the second pass; or ``both``.
 
     Raises:
-        ValueError: gamma or gradient is impossible.
+        ValueError: gamma or gradient is invalid.
 
     Example:
         >>> import torch.nn.functional as F
@@ -66,10 +66,10 @@ class CyclicLoss(nn.Module):
 
         Args:
             network: the network that made the prediction, in training mode.
-            regenerated: B x C x H x W, what the CRM made of the images.
-            reference: what ``distance`` compares with; no gradient flows to it.
-            generator: seeds the second pass's own random stream; torch's global generator, which
-                is then advanced by one draw, if None.
+            regenerated: B x C x H x W, the output of the CRM.
+            reference: second argument of ``distance``; no gradient flows to it.
+            generator: seeds the second pass's random stream, with one draw; torch's global
+                generator if None.
         """
         again = self._predict_again(network, regenerated, generator)
         return self.gamma * self.distance(again, reference.detach())
@@ -82,7 +82,7 @@ class CyclicLoss(nn.Module):
             parameters = {name: p.detach() for name, p in parameters.items()}
         elif self.gradient == "network":
             regenerated = regenerated.detach()
-        # Batch normalisation writes its running statistics into these copies.
+        # Batch normalisation updates these copies of its running statistics.
         buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
         seed = int(torch.randint(2**62, (), generator=generator))
         with torch.random.fork_rng():

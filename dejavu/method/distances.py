@@ -1,6 +1,6 @@
-"""How far a regenerated image is from the image.
+"""Distances between a regenerated image and the original.
 
-The terms of a `Reconstruction` are summed, each times its weight:
+A `Reconstruction` is a weighted sum of these terms:
 
 - ``mse``: mean squared error, in normalised units;
 - ``l1``: mean absolute error, in normalised units;
@@ -8,7 +8,7 @@ The terms of a `Reconstruction` are summed, each times its weight:
 - ``lpips``: learned perceptual image patch similarity (Zhang et al., CVPR 2018) on the features
   of SqueezeNet 1.1, in rgb. It needs torchmetrics, torchvision and the network's weights.
 
-All are computed in float32, under autocast too: squares of small errors vanish in half precision.
+All use float32, under autocast too: squares of small errors underflow in half precision.
 """
 
 import difflib
@@ -30,25 +30,25 @@ from dejavu.runtime.errors import DejaVuError
 from dejavu.runtime.torchvision_import import import_torchvision
 
 TERMS = ("mse", "l1", "ssim", "lpips")
-"""Names of the terms that a distance may have."""
+"""Names of the terms."""
 
 _RGB_TERMS = ("ssim", "lpips")
 _WINDOW = 11  # side of SSIM's window in pixels
 _SIGMA = 1.5  # its standard deviation in pixels
 _C1, _C2 = 0.01**2, 0.03**2  # SSIM's constants at a data range of 1
-_SQUEEZENET_SIDE = 17  # the smallest image of which SqueezeNet's last pooling leaves a pixel
+_SQUEEZENET_SIDE = 17  # smallest image side that SqueezeNet's pooling layers accept
 
 
 class Reconstruction(nn.Module):
-    """Weighted sum of distances between a regenerated image and the image.
+    """Weighted sum of distances between a regenerated image and the original.
 
     The module has no state: neither parameters nor buffers, whatever its terms.
 
     Args:
         weights: weight of each term, by its name in `TERMS`; positive and finite, at least one.
-        mean: per channel, the mean that normalised the images: image = (rgb - mean) / std, with
-            rgb in [0, 1]. ``ssim`` and ``lpips``, which compare rgb, need it; others ignore it.
-        std: per channel, the standard deviation that did.
+        mean: channel means of the images' normalisation, image = (rgb - mean) / std with rgb in
+            [0, 1]; required by ``ssim`` and ``lpips``, which compare rgb.
+        std: channel standard deviations of the same.
 
     Attributes:
         weights: as given.
@@ -56,11 +56,11 @@ class Reconstruction(nn.Module):
         std: as given, or None.
 
     Raises:
-        ValueError: a name is unknown, a weight impossible, or the normalisation is missing,
-            incomplete or impossible.
-        ImportError: ``lpips`` is asked for and torchmetrics or torchvision is not installed.
-        DejaVuError: ``lpips`` is asked for and its weights are neither in torch hub's cache nor
-            to be downloaded.
+        ValueError: a name is unknown, a weight invalid, or the normalisation missing, incomplete
+            or invalid.
+        ImportError: ``lpips`` needs torchmetrics and torchvision.
+        DejaVuError: the weights of ``lpips`` are not in torch hub's cache and cannot be
+            downloaded.
 
     Example:
         >>> distance = Reconstruction({"mse": 1.0, "ssim": 0.1}, mean=[0.5] * 3, std=[0.25] * 3)
@@ -88,20 +88,19 @@ class Reconstruction(nn.Module):
         """Return the distance, a float32 scalar; its gradient reaches regenerated, not image.
 
         ``mse``, ``l1`` and the map of ``ssim`` are averaged over the compared pixels of the whole
-        batch and their channels. The SSIM of a pixel reads the window around it, whether or not
-        its neighbours count. ``lpips`` compares whole images, in which the pixels that do not
-        count are first replaced by the image's own, and is averaged over the batch.
+        batch and their channels. The SSIM of a pixel uses its whole window, compared or not.
+        ``lpips`` compares whole images, after pixels that are not compared are replaced by the
+        original's, and is averaged over the batch.
 
         Args:
             regenerated: B x C x H x W.
             image: B x C x H x W, floating point, normalised; C is 3 for ``lpips``, H and W are at
                 least 11 for ``ssim`` and 17 for ``lpips``.
-            compared: B x 1 x H x W, 1 where a pixel counts and 0 where it does not; None stands
-                for ones.
+            compared: B x 1 x H x W, 1 where a pixel is compared, else 0; None stands for ones.
 
         Raises:
-            ValueError: image is not a finite floating-point batch or is too small, a shape is
-                none of these, or compared holds other values or counts no pixel.
+            ValueError: image is not a finite floating-point batch or is too small, a shape
+                differs from these, or compared has values other than 0 and 1, or no 1.
         """
         self._check(regenerated, image, compared)
         regenerated, image = regenerated.float(), image.detach().float()
@@ -126,7 +125,7 @@ class Reconstruction(nn.Module):
         return self._lpips(self._rgb(regenerated), self._rgb(image))
 
     def _rgb(self, image: Tensor) -> Tensor:
-        # Made of the numbers each time: a buffer would be rounded where modules are cast.
+        # Not buffers: casting the module would round them.
         mean, std = (image.new_tensor(v).view(-1, 1, 1) for v in (self.mean, self.std))
         return image * std + mean
 
@@ -142,24 +141,24 @@ class Reconstruction(nn.Module):
         if compared.shape != mask:
             raise ValueError(f"compared has shape {tuple(compared.shape)}; it must be {mask}")
         if not ((compared == 0) | (compared == 1)).all():
-            raise ValueError("compared must hold nothing but 0 and 1")
+            raise ValueError("compared must contain only 0 and 1")
         if not compared.any():
-            raise ValueError("compared counts no pixel: there is nothing to compare")
+            raise ValueError("compared is 0 everywhere: there is no pixel to compare")
 
 
 def structural_similarity(regenerated: Tensor, image: Tensor) -> Tensor:
-    """Map the structural similarity of images, per channel (Wang et al., IEEE TIP 2004, eq. 13).
+    """Compute the SSIM map of each channel (Wang et al., IEEE TIP 2004, eq. 13).
 
     Means, variances and covariance are weighted by a Gaussian window of 11 x 11 pixels with a
-    standard deviation of 1.5; K1 is 0.01 and K2 0.03 at a data range of 1. Beyond its border the
-    image is continued by reflection about the border (d c b a | a b c d | d c b a).
+    standard deviation of 1.5; K1 is 0.01 and K2 0.03 at a data range of 1. Images are padded by
+    reflection that repeats the border (d c b a | a b c d | d c b a).
 
     Args:
         regenerated: B x C x H x W, rgb in [0, 1].
         image: B x C x H x W, rgb in [0, 1]; H and W at least 11.
 
     Returns:
-        The similarity around each pixel, B x C x H x W, float32, at most 1.
+        SSIM of the window around each pixel, B x C x H x W, float32, at most 1.
 
     Raises:
         ValueError: the shapes differ, or the images are smaller than the window.
@@ -181,7 +180,7 @@ def structural_similarity(regenerated: Tensor, image: Tensor) -> Tensor:
 
 
 class _LPIPS:
-    """The frozen network of LPIPS; no module, so that a criterion's state stays its own."""
+    """The frozen LPIPS network; not a module, to stay out of a criterion's state dict."""
 
     def __init__(self) -> None:
         torchvision = import_torchvision()
@@ -190,7 +189,7 @@ class _LPIPS:
         except ImportError as error:
             raise ImportError(f"lpips: {error}: pip install torchmetrics") from error
         try:
-            # The network is first drawn at random; the caller's stream must not notice.
+            # The constructor draws random weights: keep the caller's random stream.
             with torch.random.fork_rng(devices=[]):
                 metric = library.LearnedPerceptualImagePatchSimilarity(net_type="squeeze")
         except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
@@ -220,7 +219,7 @@ def _mean(error: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def _smooth(maps: Tensor) -> Tensor:
-    """Convolve each channel with SSIM's window, the border reflected."""
+    """Convolve each channel with SSIM's window, with reflected borders."""
     radius = _WINDOW // 2
     for dim in (-1, -2):
         first, last = maps.narrow(dim, 0, radius), maps.narrow(dim, -radius, radius)
@@ -230,8 +229,8 @@ def _smooth(maps: Tensor) -> Tensor:
     channels = maps.shape[1]
     across = (window / window.sum()).repeat(channels, 1, 1, 1)
     with torch.autocast(maps.device.type, enabled=False):
-        # Contiguous, since cuDNN, which takes channels-last maps, may round them to TF32: the
-        # variances, differences of large numbers, would be lost.
+        # Contiguous: on channels-last maps cuDNN may use TF32, whose rounding loses the variances,
+        # which are differences of large numbers.
         maps = F.conv2d(maps.contiguous(), across, groups=channels)
         return F.conv2d(maps, across.transpose(2, 3), groups=channels)
 

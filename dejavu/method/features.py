@@ -1,4 +1,4 @@
-"""Dense features: what the head of a network reads, without a change to the network."""
+"""Dense features at the input of a network's head, captured by a hook."""
 
 import difflib
 import weakref
@@ -8,19 +8,19 @@ from torch import Tensor, nn
 
 
 class FeatureTap:
-    """Keeps the dense features of a network: the input of its head at the last forward pass.
+    """Captures a network's dense features: the input of its head in the last forward pass.
 
-    It is a forward pre-hook on the head. The network's outputs and state dict stay as they are.
-    Where a pass calls the head several times, the features of the last call are kept. They hold
-    the graph that made them until the next pass, `release`, or the end of the tap.
+    It is a forward pre-hook on the head; the network's outputs and state dict are unchanged. If a
+    pass calls the head several times, the last call counts. The features keep their graph alive
+    until the next pass, `release`, or deletion of the tap.
 
-    A tap belongs to one network. A deep copy or pickle of the network alone is not tapped (the
-    hook in it does nothing); one of an object that has both has a tap of its own, still empty.
+    A tap belongs to one network. In a deep copy or pickle of the network alone the hook does
+    nothing; in one of an object that holds network and tap, the copied tap works, and is empty.
 
     Args:
         network: any network.
-        head: dotted path of the submodule that reads the features, such as ``head.1``; its first
-            positional argument must be a B x D x h x w floating-point tensor.
+        head: dotted path of the submodule whose input is the features, such as ``head.1``; its
+            first positional argument must be a B x D x h x w floating-point tensor.
 
     Raises:
         ValueError: the network has no such submodule.
@@ -42,7 +42,7 @@ class FeatureTap:
         del modules[""]
         if head not in modules:
             near = difflib.get_close_matches(head, modules)
-            hint = f"near are: {', '.join(near)}" if near else "see network.named_modules()"
+            hint = f"similar paths: {', '.join(near)}" if near else "see network.named_modules()"
             raise ValueError(f"head={head!r}: the network has no such submodule; {hint}")
         self._path = head
         self._head = modules[head]
@@ -53,7 +53,7 @@ class FeatureTap:
 
     @property
     def features(self) -> Tensor:
-        """The features of the last forward pass, B x D x h x w, with their gradient.
+        """The features of the last forward pass, B x D x h x w, with their graph.
 
         Raises:
             RuntimeError: the head has not been called since the tap was made or released.
@@ -67,32 +67,32 @@ class FeatureTap:
 
     @property
     def channels(self) -> int:
-        """Channels D of the features, known beforehand where the head is a convolution.
+        """Number of channels D of the features, read from a head that is a convolution.
 
         Raises:
-            ValueError: the head is no convolution.
+            ValueError: the head is not a convolution.
         """
         if isinstance(self._head, nn.Conv2d | nn.ConvTranspose2d):
             return self._head.in_channels
         raise ValueError(
-            f"head={self._path!r}: is a {type(self._head).__name__}, whose input channels are "
-            "not known beforehand; give the path of a convolution, such as the head's last one"
+            f"head={self._path!r}: is a {type(self._head).__name__}, whose number of input "
+            "channels is unknown; give the path of a convolution, such as the head's last one"
         )
 
     def release(self) -> None:
-        """Forget the features, so that the graph that made them can go."""
+        """Drop the features and their graph."""
         self._features = None
 
     def remove(self) -> None:
-        """Take the hook off the network and forget the features."""
+        """Remove the hook and drop the features."""
         self._handle.remove()
         self.release()
 
     def keep(self, inputs: tuple[Any, ...]) -> None:
-        """Keep the features among the positional arguments of the head.
+        """Store the head's first positional argument as the features.
 
         Raises:
-            ValueError: the first of them is no B x D x h x w floating-point tensor.
+            ValueError: it is not a B x D x h x w floating-point tensor.
         """
         first = inputs[0] if inputs else None
         if not isinstance(first, Tensor) or first.dim() != 4 or not first.is_floating_point():
@@ -106,7 +106,7 @@ class FeatureTap:
         self._features = first
 
     def __getstate__(self) -> dict[str, Any]:
-        # Tensors with a graph cannot be copied, and are not the copy's features.
+        # Tensors with a graph cannot be deep-copied.
         return vars(self) | {"_features": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -115,10 +115,10 @@ class FeatureTap:
 
 
 class _Hook:
-    """Hands the head's inputs to the tap that owns it, if that is still there.
+    """Passes the head's inputs to its tap, if that still exists.
 
-    The hook is copied with the network and its owner may not be: a copy has no owner until a
-    copied tap claims it.
+    Copying the network copies the hook, but not always the tap: a copied hook has no tap until a
+    copied tap sets itself.
     """
 
     def __init__(self) -> None:

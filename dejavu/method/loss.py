@@ -1,4 +1,4 @@
-"""The DejaVu loss: how well an image can be given back from what it lost and the prediction."""
+"""The DejaVu loss: how well a redacted image can be regenerated from the prediction."""
 
 import math
 from abc import ABC, abstractmethod
@@ -17,16 +17,16 @@ MSE = {"mse": 1.0}
 """The default distance: the mean squared error alone."""
 
 _TOLERANCE = 0.01
-"""How far declared colours may leave [0, 1]: half precision and resampling overshoot a little."""
+"""Tolerance of the check for rgb in [0, 1]: half precision and resampling overshoot slightly."""
 
 
 class Regeneration(NamedTuple):
-    """What an image lost and got back.
+    """A batch of images, redacted and regenerated.
 
     Attributes:
-        redacted: B x C x H x W, what was left of the image.
+        redacted: B x C x H x W, the redacted images.
         keep: B x 1 x H x W, 1 where a pixel was kept; None for a spectral redaction.
-        regenerated: B x C x H x W, the image made from that and the condition.
+        regenerated: B x C x H x W, the images regenerated from redacted, keep and condition.
     """
 
     redacted: Tensor
@@ -35,15 +35,15 @@ class Regeneration(NamedTuple):
 
 
 def class_probabilities(logits: Tensor) -> Tensor:
-    """Map B x C x H x W logits to the soft class masks of semantic segmentation."""
+    """Map B x C x H x W logits to class probabilities, by softmax over C."""
     return logits.softmax(1)
 
 
 class RegenerationLoss(nn.Module, ABC):
-    """What every loss by regeneration shares; see `DejaVuLoss` for the arguments.
+    """Base of the regeneration losses; `DejaVuLoss` documents the arguments.
 
     Attributes:
-        redaction: what the image loses.
+        redaction: redaction of the images.
         condition: maps the raw prediction to the condition.
         gamma: weight of L_DV.
         region: which pixels are compared, ``removed`` or ``all``.
@@ -81,15 +81,15 @@ class RegenerationLoss(nn.Module, ABC):
 
         Args:
             image: B x image_channels x H x W, floating point, normalised. No gradient flows to it.
-            prediction: B x channels x H x W, the network's raw output (logits by default), on the
-                image's grid or on one that is coarser by a whole factor, from which it is
-                brought to the image's size bilinearly before it becomes the condition.
-            generator: source of the redaction's draws; torch's global CPU generator if None.
+            prediction: B x channels x H x W, the network's raw output (logits by default); if
+                smaller than the image, by a whole factor, it is upsampled bilinearly before
+                ``condition``.
+            generator: random generator of the redaction; torch's global CPU generator if None.
 
         Raises:
-            ValueError: image or prediction is not a finite floating-point batch, the image leaves
-                its declared range, the two differ in batch size or in what they cover, or the
-                image or the condition has the wrong number of channels.
+            ValueError: image or prediction is not a finite floating-point batch, the image exceeds
+                its declared range, their batch sizes differ, the prediction's size does not fit
+                the image's, or the image or the condition has the wrong number of channels.
         """
         return self.gamma * self.distance(self.regenerate(image, prediction, generator), image)
 
@@ -108,7 +108,7 @@ class RegenerationLoss(nn.Module, ABC):
         if len(prediction) != len(image):
             raise ValueError(
                 f"prediction has {len(prediction)} samples and image {len(image)}; "
-                "they must be of one batch"
+                "they must be the same batch"
             )
         size = image.shape[-2:]
         if prediction.shape[-2:] != size:
@@ -122,15 +122,15 @@ class RegenerationLoss(nn.Module, ABC):
         """Redact an image and regenerate it from an explicit condition.
 
         For probes (zeros, the ground truth, another image's prediction) and for predictions that
-        were brought to the image's size and mapped to a condition already.
+        are already resized and mapped to a condition.
 
         Args:
             image: B x image_channels x H x W, floating point, normalised.
             condition: B x channels x H x W, floating point.
-            generator: source of the redaction's draws; torch's global CPU generator if None.
+            generator: random generator of the redaction; torch's global CPU generator if None.
 
         Raises:
-            ValueError: image or condition is not a finite floating-point batch of its shape.
+            ValueError: image or condition is not a finite floating-point batch of this shape.
         """
         check_images("condition", condition)
         made = self._regenerate(image.detach(), condition, generator)
@@ -143,7 +143,7 @@ class RegenerationLoss(nn.Module, ABC):
     def _regenerate(
         self, image: Tensor, condition: Tensor, generator: Generator | None
     ) -> Regeneration:
-        """Redact a batch and give it back."""
+        """Redact and regenerate a batch."""
 
     def distance(self, made: Regeneration, image: Tensor) -> Tensor:
         """Return L_DV, a scalar: the weighted sum of the terms over the compared pixels.
@@ -153,7 +153,7 @@ class RegenerationLoss(nn.Module, ABC):
             image: B x image_channels x H x W.
 
         Raises:
-            ValueError: the shapes differ, or ``region`` is ``removed`` and no pixel is.
+            ValueError: the shapes differ, or ``region`` is ``removed`` and no pixel was removed.
         """
         compared = None
         if self.region == "removed" and made.keep is not None:
@@ -163,39 +163,39 @@ class RegenerationLoss(nn.Module, ABC):
 
 
 class DejaVuLoss(RegenerationLoss):
-    """Reconstruction loss that reaches a network through its dense prediction.
+    """Image reconstruction loss whose gradient reaches a network through its prediction.
 
     The image I is redacted to I_R, and a `CRM` F regenerates it from I_R and the condition
-    phi(C), made from the network's prediction C: L_DV = distance(F(I_R, phi(C)), I), after the
-    paper's description (Borse et al., CVPR 2023). The network itself is left as it is; the module
-    holds only the CRM, which is needed in training alone. It needs no labels: unlabelled images,
-    and pixels without a label, are regenerated like any other.
+    phi(C), computed from the network's prediction C: L_DV = distance(F(I_R, phi(C)), I), after
+    the paper's description (Borse et al., CVPR 2023). The network is unchanged; this module holds
+    only the CRM, which is not used at inference. Labels are not needed: unlabelled images and
+    pixels are regenerated like any other.
 
     Args:
         channels: channels of the condition.
-        redaction: what the image loses.
-        condition: maps the raw prediction, once it has the image's size, to the condition:
-            bounded and differentiable. If it is a module, its parameters are trained too.
-        gamma: weight of L_DV in the loss that is returned, at least 0.
+        redaction: redaction of the images.
+        condition: differentiable map from the raw prediction, resized to the image, to a bounded
+            condition. If it is a module, its parameters are trained too.
+        gamma: weight of L_DV in the returned loss, at least 0.
         image_channels: channels of the image.
         width: channels of the CRM's hidden layers.
         depth: number of the CRM's 3 x 3 convolutions.
-        stride: side in pixels of the CRM's cells.
+        stride: patch size of the CRM in pixels.
         normalisation: normalisation of the CRM's hidden layers, ``none`` or ``group``.
-        passes: how often the CRM runs; from the second time on, on what it regenerated.
-        region: which pixels are compared, ``removed`` ones or ``all``; None is ``removed`` for a
-            spatial redaction and ``all`` for any other.
+        passes: number of CRM passes; each after the first starts from the previous output.
+        region: pixels that are compared, ``removed`` or ``all``; None is ``removed`` for a spatial
+            redaction and ``all`` for any other.
         distance: terms of L_DV and their weights; see `dejavu.method.distances`.
-        mean: mean of the images' normalisation, (rgb - mean) / std with rgb in [0, 1], by channel.
-            Declared, images outside that range are refused; ``ssim`` and ``lpips`` need it.
-        std: standard deviation of the images' normalisation, by channel.
+        mean: channel means of the images' normalisation, (rgb - mean) / std with rgb in [0, 1];
+            if given, images outside that range are an error. ``ssim`` and ``lpips`` require it.
+        std: channel standard deviations of the same.
 
     Attributes:
         crm: the regeneration module.
 
     Raises:
-        ValueError: an argument is impossible, or the CRM sees no farther than the redaction's
-            holes are wide.
+        ValueError: an argument is invalid, or the CRM's receptive field does not exceed the
+            redaction's holes.
 
     Example:
         >>> import torch
@@ -235,8 +235,8 @@ class DejaVuLoss(RegenerationLoss):
         self.crm = CRM(channels, image_channels, width, depth, stride, normalisation, passes)
         if self.crm.receptive_field <= redaction.hole:
             raise ValueError(
-                f"the CRM sees {self.crm.receptive_field} pixels, no more than the holes of "
-                f"{redaction.hole} pixels that {redaction} makes; raise depth={depth} or "
+                f"the CRM's receptive field of {self.crm.receptive_field} pixels does not exceed "
+                f"the {redaction.hole}-pixel holes of {redaction}; raise depth={depth} or "
                 f"stride={stride}"
             )
 
@@ -248,7 +248,7 @@ class DejaVuLoss(RegenerationLoss):
 
 
 def _check_grid(prediction: torch.Size, image: torch.Size) -> None:
-    """Refuse a prediction whose grid is not the image's, coarser by one whole factor."""
+    """Check that a prediction has the image's size, or is smaller by a whole factor."""
     factors = {image[0] // prediction[0], math.ceil(image[0] / prediction[0])}
     for factor in factors - {0}:
         sides = zip(prediction, image, strict=True)
@@ -256,12 +256,12 @@ def _check_grid(prediction: torch.Size, image: torch.Size) -> None:
             return
     raise ValueError(
         f"prediction is {prediction[0]} x {prediction[1]} and image {image[0]} x {image[1]}; "
-        "the prediction must have the image's size, or be coarser by a whole factor"
+        "the prediction must have the image's size, or be smaller by a whole factor"
     )
 
 
 def _check_range(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> None:
-    """Refuse images that the declared normalisation cannot have made from rgb in [0, 1]."""
+    """Check that denormalised images are in [0, 1]."""
     if not len(mean) == len(std) == image.shape[1]:
         raise ValueError(
             f"mean has {len(mean)} values and std {len(std)}; image has {image.shape[1]} channels"

@@ -1,8 +1,8 @@
-"""The text supervision loss (DejaVu-TS): the regenerated image has to look like what a text says.
+"""The text supervision loss (DejaVu-TS): the regenerated image must match a text.
 
 After the paper's description (Borse et al., CVPR 2023); the definition is this project's: the
-cosine distance between the embedding of the regenerated image and that of its caption, or of the
-names of its classes, by a frozen image-text encoder such as CLIP (Radford et al., 2021).
+cosine distance between the embeddings of the regenerated image and of its caption (or its class
+names) in a frozen image-text encoder such as CLIP (Radford et al., 2021).
 """
 
 import difflib
@@ -27,7 +27,7 @@ _TEXTS_AT_ONCE = 256
 
 
 class ImageTextEncoder(nn.Module, ABC):
-    """A pair of encoders that map images and texts to unit vectors of one space."""
+    """Two encoders that map images and texts to unit vectors of one space."""
 
     @abstractmethod
     def encode_image(self, image: Tensor) -> Tensor:
@@ -42,13 +42,12 @@ class TextLoss(nn.Module):
     """Cosine distance between regenerated images and texts, in a frozen encoder's space.
 
     L_TS = mean over the batch of 1 - cos(image embedding, text embedding), in [0, 2]. The encoder
-    is set to evaluation mode and its parameters to need no gradient. It is no submodule: an
-    optimiser over this loss's parameters and a checkpoint of its state hold nothing of it, and
-    ``train()`` does not reach it. It follows the images to their device.
+    is frozen, in evaluation mode. It is not a submodule: this loss's parameters, state dict and
+    ``train()`` exclude it. It is moved to the images' device.
 
     Args:
         encoder: the image-text encoder.
-        gamma: weight of L_TS in the loss that is returned, at least 0.
+        gamma: weight of L_TS in the returned loss, at least 0.
 
     Attributes:
         gamma: as given.
@@ -74,7 +73,7 @@ class TextLoss(nn.Module):
         if not (0 <= gamma < math.inf):
             raise ValueError(f"gamma={gamma!r}: must be finite and at least 0")
         self.gamma = gamma
-        # In a tuple, where nn.Module does not look for submodules.
+        # nn.Module does not register submodules inside a tuple.
         self._frozen = (encoder.eval().requires_grad_(False),)
 
     @property
@@ -105,10 +104,10 @@ class TextLoss(nn.Module):
 
         Args:
             regenerated: B x 3 x H x W, floating point, normalised as the encoder expects.
-            text: B x D, what `embed` gave for each image's text; moved to the images' device.
+            text: B x D, each image's text embedded by `embed`; moved to the images' device.
 
         Raises:
-            ValueError: the images are no finite floating-point batch, or text is not B x D.
+            ValueError: regenerated is not a finite floating-point batch, or text is not B x D.
         """
         check_images("regenerated", regenerated)
         image = self.encoder.to(regenerated.device).encode_image(regenerated.float())
@@ -122,20 +121,20 @@ class TextLoss(nn.Module):
 
 
 class CLIPEncoder(ImageTextEncoder):
-    """One of open_clip's models, for images normalised in the training's own way.
+    """An open_clip model for images in the training's normalisation.
 
-    The training's normalisation is undone, the image is resized to the model's input size
-    (bilinear, antialiased, its aspect not kept) and normalised as the model was made for: with
-    open_clip's ``image_mean`` and ``image_std`` of the model's image encoder.
+    Images are denormalised, resized to the model's input size (bilinear, antialiased, aspect
+    ratio not kept) and normalised by ``image_mean`` and ``image_std`` of the model's image
+    encoder.
 
     Args:
-        network: a model of open_clip.
-        tokenizer: maps N texts to N x L token numbers, as the model was made for.
-        mean: mean of the training's normalisation by channel, for RGB in [0, 1].
-        std: standard deviation of the same.
+        network: an open_clip model.
+        tokenizer: the model's tokenizer, from N texts to N x L token ids.
+        mean: channel means of the training's normalisation, for RGB in [0, 1].
+        std: channel standard deviations of the same.
 
     Raises:
-        ValueError: mean or std has not one number for each of three channels, or a standard
+        ValueError: mean or std does not have one number for each of 3 channels, or a standard
             deviation is not above 0.
     """
 
@@ -185,48 +184,48 @@ class CLIPEncoder(ImageTextEncoder):
 def load_clip(
     model: str, weights: Path, mean: Sequence[float], std: Sequence[float]
 ) -> CLIPEncoder:
-    """Load one of open_clip's models from a file of weights, which are never downloaded.
+    """Load an open_clip model from a local file of weights; nothing is downloaded.
 
-    A file of weights does not say which activation it was trained with, so the name has to:
-    OpenAI's own weights need the names that end in ``-quickgelu``.
+    A file of weights does not record its activation function, which the model name must imply:
+    OpenAI's own weights need a name that ends in ``-quickgelu``.
 
     Args:
         model: open_clip's name of the architecture, such as ``ViT-B-32-quickgelu``.
-        weights: a state dict that fits it, as safetensors or as torch saves it.
-        mean: mean of the training's normalisation by channel, for RGB in [0, 1].
-        std: standard deviation of the same.
+        weights: file of a matching state dict, as safetensors or saved by torch.
+        mean: channel means of the training's normalisation, for RGB in [0, 1].
+        std: channel standard deviations of the same.
 
     Returns:
         The encoder, in evaluation mode.
 
     Raises:
-        ImportError: open_clip, or something that it needs, is not installed.
-        ValueError: open_clip has no such model, or one that normalises images unlike CLIP (such
-            as SigLIP's), or mean or std is not of three channels.
-        CheckpointError: the file is missing, cannot be read or does not fit the model.
+        ImportError: open_clip or one of its dependencies is not installed.
+        ValueError: open_clip has no such model, the model's image normalisation is not CLIP's
+            (such as SigLIP's), or mean or std does not have 3 channels.
+        CheckpointError: the file is missing, unreadable or does not fit the model.
     """
     open_clip = _import_open_clip()
     known = open_clip.list_models()
     if model not in known:
         near = difflib.get_close_matches(model, known, n=3) or known
         raise ValueError(
-            f"model={model!r}: open_clip has no such model; near ones: {', '.join(near)}"
+            f"model={model!r}: open_clip has no such model; similar names: {', '.join(near)}"
         )
     tags = open_clip.list_pretrained_tags_by_model(model)
     means = [open_clip.get_pretrained_cfg(model, tag)["mean"] for tag in tags]
     if means and open_clip.OPENAI_DATASET_MEAN not in means:
-        raise ValueError(f"model={model!r}: must be one that normalises images as CLIP does")
+        raise ValueError(f"model={model!r}: its image normalisation is not CLIP's; choose another")
     if not weights.is_file():
-        raise CheckpointError(f"{weights}: no such file; give the weights of {model} that you have")
-    with torch.random.fork_rng():  # the initial weights, replaced below, are drawn globally
+        raise CheckpointError(f"{weights}: no such file; give the path of the weights of {model}")
+    with torch.random.fork_rng():  # draws initial weights, replaced below
         network = open_clip.create_model(model, pretrained_text=False)
     try:
         open_clip.load_checkpoint(network, str(weights))
-    except Exception as error:  # open_clip and torch name no common type for a file that is wrong
+    except Exception as error:  # open_clip and torch raise many types for a bad file
         reason = textwrap.shorten(str(error), 300, placeholder=" ...")
         raise CheckpointError(
             f"{weights}: cannot be loaded as open_clip's {model} ({reason}); "
-            "give the weights that belong to that name"
+            "give the weights of that model"
         ) from None
     return CLIPEncoder(network, open_clip.get_tokenizer(model), mean, std).eval()
 

@@ -65,7 +65,7 @@ def test_another_image_than_the_last_is_refused() -> None:
     criterion = SharedAttentionLoss(model)
     prediction = model(image())
     criterion(image(), prediction)  # the same image at another address is the same
-    with pytest.raises(ValueError, match=r"image is not the one that the network was last called"):
+    with pytest.raises(ValueError, match=r"image differs from the network's last input"):
         criterion(image(5), prediction)
 
 

@@ -261,9 +261,9 @@ def test_the_condition_is_used_where_it_tells_the_image() -> None:
         ({"region": "removed", "redaction": Identity()}, r"must be 'all' .* for Identity"),
         (
             {"redaction": RandomBlocks(34, 0.3)},
-            r"sees 18 pixels, no more than the holes of 34 pixels .* raise depth=3 or stride=2",
+            r"receptive field of 18 pixels .* 34-pixel holes .* raise depth=3 or stride=2",
         ),
-        ({"redaction": SparsePixels(0.0001)}, r"sees 18 pixels, .* holes of 100 pixels"),
+        ({"redaction": SparsePixels(0.0001)}, r" 18 pixels .* 100-pixel holes"),
         ({"channels": 0}, r"condition_channels=0: must be a whole number"),
     ],
 )

@@ -274,9 +274,9 @@ def test_loading_leaves_the_global_generator_and_trains_nothing(weights: Path) -
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("tiny-clap", r"model='tiny-clap': open_clip has no such model; near ones: tiny-clip"),
-        ("ViT-B_32", r"near ones: .*ViT-B-32"),
-        ("ViT-B-16-SigLIP", r"must be one that normalises images as CLIP does"),
+        ("tiny-clap", r"model='tiny-clap': .*: tiny-clip"),
+        ("ViT-B_32", r"model='ViT-B_32': .*ViT-B-32"),
+        ("ViT-B-16-SigLIP", r"model='ViT-B-16-SigLIP': its image normalisation"),
     ],
 )
 def test_models_that_cannot_be_served_are_refused(model: str, message: str, weights: Path) -> None:
@@ -285,7 +285,7 @@ def test_models_that_cannot_be_served_are_refused(model: str, message: str, weig
 
 
 def test_files_that_cannot_be_used_are_named(weights: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"none.pt: no such file; give the weights of tiny"):
+    with pytest.raises(CheckpointError, match=r"none.pt: no such file; .*tiny-clip"):
         load_clip("tiny-clip", tmp_path / "none.pt", MEAN, STD)
     truncated = tmp_path / "half.pt"
     truncated.write_bytes(weights.read_bytes()[:5000])

@@ -241,7 +241,7 @@ def test_a_crm_that_sees_too_little_is_named(data: Path, tmp_path: Path) -> None
     tree = conditioned("live").model_dump()
     tree["methods"]["arm"]["dejavu"]["redaction"] |= {"block": 30}
     run = Run(Params.model_validate(tree), "depth", "fpn", "arm", 0)
-    with pytest.raises(ParamsError, match=r"the CRM sees 18 pixels.*raise depth"):
+    with pytest.raises(ParamsError, match=r"dejavu settings: .*18 pixels.*raise depth"):
         train(run, data, tmp_path, tmp_path / "model.safetensors")
 
 
