@@ -1,7 +1,7 @@
-"""The typed params: the one source of defaults, validation, JSON schema and reference.
+"""Typed params: the single source of defaults, validation, JSON schema and reference.
 
-A study file is complete: it is read as it stands and never merged over another. Nothing here
-imports torch, so that planning a workflow stays quick.
+A study file is complete: it is never merged with another. Nothing here imports torch, so that
+planning a workflow is fast.
 """
 
 from dejavu.config.augmentation import AugmentationParams

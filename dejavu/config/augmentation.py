@@ -1,4 +1,4 @@
-"""The training recipe of images in params: crops, zoom, rotation and photometric changes."""
+"""Augmentation params: crop, zoom, rotation and photometric jitter."""
 
 from typing import Annotated
 
@@ -12,24 +12,27 @@ Strength = Annotated[float, Field(ge=0, le=1)]
 
 
 class AugmentationParams(Section):
-    """How training images are varied, in the order of the keys; nothing is, by default.
+    """Augmentation of training images, applied in the order of the keys; off by default.
 
-    Targets follow the geometry of their image. A jitter of strength s multiplies by a factor
-    drawn uniformly from 1 - s to 1 + s.
+    Geometric changes apply to the targets too. A jitter of strength s multiplies by a factor
+    drawn uniformly from [1 - s, 1 + s].
     """
 
     border: tuple[Index, Index, Index, Index] | None = Field(
         None,
-        description="top, bottom, left, right: rows and columns that are kept, the ends excluded",
+        description="fixed crop [top, bottom, left, right] in pixels; bottom and right excluded",
     )
     scale: tuple[Factor, Factor] | None = Field(
-        None, description="smallest and largest zoom, drawn uniformly"
+        None, description="range of the zoom factor, drawn uniformly"
     )
     scale_depth: bool = Field(
-        True, description="divide depth by the zoom, as if the camera came nearer"
+        True, description="divide depth by the zoom factor, as if the camera moved closer"
     )
     rotate: float = Field(
-        0.0, ge=0, le=180, description="largest rotation either way, degrees, drawn uniformly"
+        0.0,
+        ge=0,
+        le=180,
+        description="maximum rotation in either direction, degrees, drawn uniformly",
     )
     crop: tuple[Count, Count] | None = Field(
         None, description="height and width of a random crop; smaller images are padded"
@@ -37,9 +40,11 @@ class AugmentationParams(Section):
     brightness: Strength = Field(0.0, description="strength of the brightness jitter")
     contrast: Strength = Field(0.0, description="strength of the contrast jitter")
     saturation: Strength = Field(0.0, description="strength of the saturation jitter")
-    hue: float = Field(0.0, ge=0, le=0.5, description="largest hue shift, as a part of its circle")
+    hue: float = Field(
+        0.0, ge=0, le=0.5, description="maximum hue shift, as a fraction of the circle"
+    )
     gamma: tuple[Factor, Factor] | None = Field(
-        None, description="smallest and largest exponent of the intensities, drawn uniformly"
+        None, description="range of the gamma-correction exponent, drawn uniformly"
     )
 
     @model_validator(mode="after")
@@ -59,7 +64,7 @@ class AugmentationParams(Section):
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether examples stay exactly as they are.
+        """Whether all augmentation is off.
 
         Example:
             >>> AugmentationParams().changes_nothing, AugmentationParams(rotate=2).changes_nothing

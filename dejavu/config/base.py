@@ -1,4 +1,4 @@
-"""What every part of the params shares: the frozen section, and the common kinds of values."""
+"""Base class of the params sections, and common field types."""
 
 import difflib
 from typing import Annotated, Any, Literal, get_args
@@ -13,7 +13,7 @@ Weight = Annotated[float, Field(gt=0)]
 
 
 def _by_task(gamma: Any) -> Any:
-    """Take one number for all tasks."""
+    """Expand one number to all tasks."""
     is_number = isinstance(gamma, int | float) and not isinstance(gamma, bool)
     return dict.fromkeys(get_args(TaskName), gamma) if is_number else gamma
 
@@ -22,18 +22,18 @@ Gamma = Annotated[
     dict[TaskName, Weight],
     BeforeValidator(_by_task, json_schema_input_type=Weight | dict[TaskName, Weight]),
 ]
-"""Weight of a loss by task; a number in params stands for every task."""
+"""Weight of a loss by task; a single number applies to every task."""
 
 
 class Section(BaseModel):
-    """A part of the params: frozen, and unknown keys are errors."""
+    """A section of the params: frozen; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     @model_validator(mode="before")
     @classmethod
     def _known_keys(cls, tree: Any) -> Any:
-        """Refuse an unknown key by naming the nearest valid one (pydantic names none)."""
+        """Raise for an unknown key and name the nearest valid one (pydantic names none)."""
         for key in tree if isinstance(tree, dict) else ():
             if key not in cls.model_fields:
                 near = difflib.get_close_matches(str(key), cls.model_fields, n=1)

@@ -1,4 +1,4 @@
-"""Data sets in params: the rendered one, and those that are read in place."""
+"""Data params: rendered rooms, or a data set read from disk."""
 
 import difflib
 from typing import Any
@@ -10,11 +10,11 @@ from dejavu.datasets.reading.raw import Variant
 from dejavu.datasets.reading.registry import dataset_class, dataset_names
 
 ROOMS = "rooms"
-"""The one data set that is made, not read."""
+"""Name of the rendered data set; all others are read from disk."""
 
 
 class RoomsParams(Section):
-    """Procedural rooms: what is rendered and how many scenes each split holds."""
+    """Procedural rooms: rendering options, and number of scenes per split."""
 
     height: int = Field(64, ge=64, le=512, description="image height in pixels")
     width: int = Field(64, ge=64, le=512, description="image width in pixels")
@@ -22,35 +22,36 @@ class RoomsParams(Section):
         0.7, ge=0, le=1, description="how strongly materials depend on the class (0: not at all)"
     )
     noise: float = Field(
-        0.02, ge=0, le=0.5, description="standard deviation of sensor noise, in units of white"
+        0.02, ge=0, le=0.5, description="standard deviation of sensor noise; white is 1"
     )
     varied_intrinsics: bool = Field(
-        False, description="draw the focal length per scene instead of one camera for all"
+        False, description="draw a focal length for each scene, instead of one for all"
     )
     seed: int = Field(0, ge=0, description="seed of all scenes")
-    train: Count = Field(512, description="scenes in the training pool")
-    val: Count = Field(128, description="scenes for choosing anything")
-    test: Count = Field(256, description="scenes read once, by the evaluation")
+    train: Count = Field(512, description="number of scenes in the training pool")
+    val: Count = Field(128, description="number of val scenes, for all choices of settings")
+    test: Count = Field(256, description="number of test scenes, read only by the evaluation")
 
 
 class DataParams(Section):
-    """Which data set: procedural rooms, or one that is read where it was unpacked.
+    """The data set: procedural rooms, or one read from the folder where it was unpacked.
 
-    The folder of a downloaded data set is no param: it differs from machine to machine, and
-    what is in it is known by its checksums (docs/raw-data.md).
+    That folder is not a param: it differs between machines, and checksums identify its contents
+    (docs/raw-data.md).
     """
 
     name: Label = Field(ROOMS, description="data set: rooms, or a module of dejavu/datasets")
     variant: str | None = Field(
-        None, description="which of its lists and ground truths; null: its first (not for rooms)"
+        None,
+        description="variant of its split lists and ground truth; null: the first (not for rooms)",
     )
     val: Count = Field(
-        100, description="training images held out for choosing anything, at least (not for rooms)"
+        100, description="minimum number of training images held out as val (not for rooms)"
     )
     cache: bool = Field(
-        False, description="keep a decoded copy of the images; changes no result (not for rooms)"
+        False, description="cache decoded images; does not change the result (not for rooms)"
     )
-    rooms: RoomsParams | None = Field(None, description="what is rendered (rooms only)")
+    rooms: RoomsParams | None = Field(None, description="rendering options (rooms only)")
 
     @model_validator(mode="before")
     @classmethod
@@ -81,19 +82,19 @@ class DataParams(Section):
 
     @property
     def variant_name(self) -> str:
-        """The variant of a data set that is read in place."""
+        """Name of the variant, with the default filled in (not for rooms)."""
         return self.variant or next(iter(dataset_class(self.name).variants))
 
     @property
     def tasks(self) -> tuple[str, ...] | None:
-        """The tasks that the data has a ground truth for; None for all."""
+        """Tasks with ground truth in the data; None for all."""
         if self.is_rooms:
             return None
         variant: Variant = dataset_class(self.name).variants[self.variant_name]
         return tuple(variant.truth)
 
     def identity(self) -> dict[str, Any]:
-        """Return the fields that decide what the data is."""
+        """Return the fields that determine the data."""
         if self.rooms:
             return {"name": self.name, "rooms": self.rooms.model_dump()}
         return {"name": self.name, "variant": self.variant_name, "val": self.val}

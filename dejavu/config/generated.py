@@ -1,4 +1,4 @@
-"""What is generated from the typed params: the default study, the JSON schema, the reference."""
+"""Files generated from the typed params: default study, JSON schema and reference."""
 
 import json
 from collections.abc import Iterator
@@ -45,21 +45,21 @@ DEFAULT_STUDY: dict[str, Any] = {
         ]
     },
 }
-"""The embedded study: all else is the typed tree's own defaults.
+"""The embedded study; all other fields have their defaults.
 
-The two methods have the redactions with the widest oracle gap on val, in the mean over the three
-tasks, one spatial and one spectral; nothing else was tuned.
+Its two methods use the spatial and the spectral redaction with the widest oracle gap on val,
+averaged over the three tasks; nothing else was tuned.
 """
 
 _HEADER = """\
 # The embedded study: procedural rooms, on a CPU, in minutes.
-# Generated from dejavu/config/generated.py by `make params`; copy it to start a study of your own
-# (a study file is complete: it replaces this one, nothing is merged).
+# Generated from dejavu/config/generated.py by `make params`; copy it to start your own study
+# (a study file is complete: it is never merged with this one).
 """
 
 
 def generated_files() -> dict[Path, str]:
-    """Return every generated file of the repository, by its path from the root."""
+    """Return the text of every generated file, by its path from the repository's root."""
     return {
         Path("params/default.yaml"): _HEADER + render_params(Params.model_validate(DEFAULT_STUDY)),
         Path("params/schema.json"): json.dumps(Params.model_json_schema(), indent=1) + "\n",
@@ -68,7 +68,7 @@ def generated_files() -> dict[Path, str]:
 
 
 def render_params(params: Params) -> str:
-    """Write params as YAML, complete, with each field's meaning as a comment."""
+    """Render params as complete YAML, with field descriptions as comments."""
     return "".join(f"{line}\n" for line in _yaml_section(params, ""))
 
 
@@ -101,12 +101,12 @@ def _flow(value: Any) -> str:
 
 
 def render_reference() -> str:
-    """Write the reference of all params as a Markdown page."""
+    """Render the reference of all params as a Markdown page."""
     lines = [
         "# Params",
         "",
-        "Generated from `dejavu/config/` by `make params`. A study file holds these keys and no "
-        "others; a key without a default must be given.",
+        "Generated from `dejavu/config/` by `make params`. A study file may have only these keys; "
+        "a key without a default is required.",
     ]
     for section in dict.fromkeys(_sections(Params)):
         lines += ["", f"## {section.__name__}", "", _text(section), ""]
@@ -124,7 +124,7 @@ def render_reference() -> str:
 
 
 def _sections(annotation: Any, above: tuple[Any, ...] = ()) -> Iterator[type[BaseModel]]:
-    """Yield the sections that a type holds, from the outermost inwards."""
+    """Yield the sections nested in a type, outermost first."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         if annotation in above:  # combinations of redactions hold redactions
             return

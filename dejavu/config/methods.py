@@ -1,4 +1,4 @@
-"""Methods in params: the DejaVu loss with its extensions, shared attention, and the controls."""
+"""Method params: the DejaVu loss with its extensions, shared attention, and the controls."""
 
 from typing import Literal
 
@@ -9,52 +9,52 @@ from dejavu.config.redactions import RedactionParams
 
 
 class CRMParams(Section):
-    """The conditional regeneration module's size."""
+    """Size of the conditional regeneration module (CRM)."""
 
-    width: Count = Field(16, description="channels of its hidden layers")
+    width: Count = Field(16, description="channels of the hidden layers")
     depth: int = Field(3, ge=2, description="number of 3 x 3 convolutions")
-    stride: int = Field(2, ge=1, description="space-to-depth factor of its input")
-    normalisation: Literal["none", "group"] = Field("none", description="after each convolution")
-    passes: Count = Field(1, description="times that the regenerated image is fed back, plus one")
+    stride: int = Field(2, ge=1, description="patch size in pixels (1: full resolution)")
+    normalisation: Literal["none", "group"] = Field(
+        "none", description="normalisation of the hidden layers"
+    )
+    passes: Count = Field(
+        1, description="number of passes; each after the first starts from the last output"
+    )
 
 
 class CyclicParams(Section):
-    """DejaVu-CL: the network predicts again, from the regenerated image, and is held to that.
+    """DejaVu-CL: a loss on the network's second prediction, from the regenerated image.
 
-    Its second prediction is compared with the ``ground_truth``, by the task's loss, or with its
-    first ``prediction``, detached, by the mean squared error of the two as conditions.
+    The second prediction is compared with the ``ground_truth``, by the task loss, or with the
+    detached first ``prediction``, by the mean squared error of the two conditions.
     """
 
-    gamma: Gamma = Field(
-        description="weight of the cyclic loss beside the task loss: a number, or one by task"
-    )
+    gamma: Gamma = Field(description="weight of the cyclic loss: a number, or one per task")
     reference: Literal["ground_truth", "prediction"] = Field(
-        "ground_truth", description="what the second prediction is held to"
+        "ground_truth", description="reference of the second prediction"
     )
     gradient: Literal["image", "network", "both"] = Field(
-        "both", description="the path back: through the regenerated image, the network, or both"
+        "both", description="path of the gradient: the regenerated image, the network, or both"
     )
 
 
 class TextParams(Section):
-    """DejaVu-TS: the regenerated image is held to its caption, by a frozen image-text encoder.
+    """DejaVu-TS: distance of regenerated image and caption in a frozen image-text encoder.
 
-    ``stand_in`` is the small pair that the study trains on the generator's captions (`text_pair`),
-    ``untrained`` is the same before training, its control, and ``clip`` a CLIP model of open_clip
-    whose weights are on disk.
+    ``stand_in`` is the small encoder that the study trains on the captions of the rooms
+    (`text_pair`); ``untrained`` is its control, the same encoder before training; ``clip`` is an
+    open_clip model with weights on disk.
     """
 
-    gamma: Gamma = Field(
-        description="weight of the text loss beside the task loss: a number, or one by task"
-    )
+    gamma: Gamma = Field(description="weight of the text loss: a number, or one per task")
     encoder: Literal["stand_in", "untrained", "clip"] = Field(
         "stand_in", description="the frozen image-text encoder"
     )
     clip_model: str = Field(
         "ViT-B-32-quickgelu",
-        description="open_clip's name of the model (clip only); OpenAI's weights need -quickgelu",
+        description="open_clip model name (clip only); OpenAI's weights need a -quickgelu name",
     )
-    clip_weights: str | None = Field(None, description="file of its weights (clip only)")
+    clip_weights: str | None = Field(None, description="path of its weights (clip only)")
 
     @model_validator(mode="after")
     def _weights_are_named(self) -> "TextParams":
@@ -66,20 +66,18 @@ class TextParams(Section):
 class DejaVuParams(Section):
     """The DejaVu loss: redaction, regeneration and weight.
 
-    The condition is the network's own prediction (``live``), the same without gradient
-    (``detached``), the ``ground_truth``, or ``zeros``: all but the first leave the network
-    exactly as the baseline has it, probe the regeneration, and prove the pairing (not with shared
-    attention or a cyclic loss, by which a gradient still reaches it). The controls
-    are another image's prediction (``deranged``: the gradient goes to the donor) and a 1 x 1
-    projection of the network's dense ``features`` to as many channels.
+    The condition is the network's prediction (``live``), the same without gradient
+    (``detached``), the ``ground_truth`` or ``zeros``. All but ``live`` train exactly the
+    baseline's network, so they probe the regeneration and verify the pairing of runs (except
+    with shared attention or a cyclic loss, which still pass a gradient to the network). Two
+    conditions are controls: another image's prediction (``deranged``, with the gradient to that
+    image) and a 1 x 1 projection of the network's dense ``features`` to as many channels.
     """
 
-    redaction: RedactionParams = Field(description="what the image loses")
-    gamma: Gamma = Field(
-        description="weight of the DejaVu loss beside the task loss: a number, or one by task"
-    )
+    redaction: RedactionParams = Field(description="redaction of the image")
+    gamma: Gamma = Field(description="weight of the DejaVu loss: a number, or one per task")
     condition: Literal["live", "detached", "ground_truth", "zeros", "deranged", "features"] = Field(
-        "live", description="what the CRM is conditioned on"
+        "live", description="condition of the CRM"
     )
     region: Literal["removed", "all"] | None = Field(
         None, description="pixels compared; null: removed ones (spatial) or all (spectral)"
@@ -88,21 +86,23 @@ class DejaVuParams(Section):
         {"mse": 1.0}, min_length=1, description="terms of L_DV and their weights"
     )
     crm: CRMParams = Field(default_factory=CRMParams)
-    cyclic: CyclicParams | None = Field(None, description="DejaVu-CL, or none")
-    text: TextParams | None = Field(None, description="DejaVu-TS, or none")
+    cyclic: CyclicParams | None = Field(None, description="DejaVu-CL; null: off")
+    text: TextParams | None = Field(None, description="DejaVu-TS; null: off")
 
 
 class AttentionParams(Section):
     """DejaVu-SA: attention in the network whose map is shared by refinement and regeneration.
 
-    It stays at inference. With ``dejavu``, it regenerates in the CRM's place, from its own
-    redaction; without, it refines alone, which is the reference for its cost.
+    It is kept at inference. With ``dejavu``, it replaces the CRM and regenerates from its own
+    redaction; without, it only refines, as the reference for its cost.
     """
 
-    redaction: RedactionParams = Field(description="what its image loses, in training and after")
+    redaction: RedactionParams = Field(
+        description="redaction of its image, in training and at inference"
+    )
     width: Count = Field(32, description="channels of queries, keys and values")
-    heads: Count = Field(2, description="attention heads; divides the width")
-    cell: Count = Field(4, description="side in pixels of the cells that are its tokens")
+    heads: Count = Field(2, description="number of attention heads; must divide the width")
+    cell: Count = Field(4, description="patch size of a token in pixels")
 
     @model_validator(mode="after")
     def _divisible(self) -> "AttentionParams":
@@ -112,19 +112,24 @@ class AttentionParams(Section):
 
 
 class MethodParams(Section):
-    """One column of the comparison; with nothing given it is the plain task loss."""
+    """One method of the comparison; by default, the task loss alone."""
 
-    dejavu: DejaVuParams | None = Field(None, description="the DejaVu loss, or none")
-    attention: AttentionParams | None = Field(None, description="shared attention, or none")
+    dejavu: DejaVuParams | None = Field(None, description="the DejaVu loss; null: off")
+    attention: AttentionParams | None = Field(None, description="shared attention; null: off")
     boundary_weight: float = Field(
         0.0, ge=0, description="control: extra weight of the task loss near the target's edges"
     )
-    boundary_width: Count = Field(2, description="how near, in pixels (with boundary_weight)")
+    boundary_width: Count = Field(
+        2, description="largest distance to an edge in pixels (with boundary_weight)"
+    )
     erasing: float = Field(
-        0.0, ge=0, le=1, description="control: chance that a random rectangle of an image is erased"
+        0.0,
+        ge=0,
+        le=1,
+        description="control: probability of erasing a random rectangle of an image",
     )
     steps_factor: float = Field(
-        1.0, gt=0, description="control: training steps as a multiple of train.steps"
+        1.0, gt=0, description="control: number of training steps as a multiple of train.steps"
     )
 
     @model_validator(mode="after")
@@ -133,11 +138,11 @@ class MethodParams(Section):
             if self.dejavu.redaction != self.attention.redaction:
                 raise ValueError(
                     "dejavu.redaction and attention.redaction must be the same: shared attention "
-                    "regenerates from what it has seen"
+                    "regenerates from its own redacted image"
                 )
             if self.dejavu.condition == "features":
                 raise ValueError(
                     "dejavu.condition: 'features' is a control of the CRM, which shared attention "
-                    "replaces; choose another, or leave attention out"
+                    "replaces; choose another, or remove attention"
                 )
         return self

@@ -1,4 +1,4 @@
-"""Study files in, validated params out; what is wrong is said with its key and its fix."""
+"""Read and validate study files; errors name the file, the key and the fix."""
 
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,13 +15,13 @@ Kind = TypeVar("Kind", bound=Section)
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML in which a key given twice is an error, not the last one silently."""
+    """YAML loader that raises on a duplicate key, instead of keeping the last one."""
 
 
 def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: list[Any] = []
     for key, _ in node.value:
-        if key.tag == "tag:yaml.org,2002:merge":  # <<: what it brings may be overridden
+        if key.tag == "tag:yaml.org,2002:merge":  # keys merged by << may be overridden
             continue
         name = loader.construct_object(key)
         if name in seen:
@@ -84,14 +84,16 @@ def _explain(item: dict[str, Any], tree: dict[str, Any]) -> str:
         message = "is missing; add it"
     elif item["type"].startswith("union_tag"):
         key = f"{key}.name"
-        message = f"{item['input']!r} holds none of the names {item['ctx']['expected_tags']}"
+        message = (
+            f"no valid name in {item['input']!r}; choose one of {item['ctx']['expected_tags']}"
+        )
     else:
         message = f"{item['msg'][0].lower()}{item['msg'][1:]}, not {item['input']!r}"
     return f"{key}: {message}" if key else message
 
 
 def _keys_in_tree(location: tuple[int | str, ...], tree: Any) -> list[str]:
-    """Drop the parts of a pydantic location that name a union's branch, not a key."""
+    """Drop the parts of a pydantic location that name a branch of a union, not a key."""
     keys: list[str] = []
     for index, part in enumerate(location):
         if isinstance(tree, dict) and part not in tree and part == tree.get("name"):

@@ -1,4 +1,4 @@
-"""A study in params: data, networks, training, evaluation, reporting, and the whole of them."""
+"""Params of a whole study, with the sections for gap, text pair, cost and report."""
 
 from typing import Annotated
 
@@ -15,48 +15,50 @@ from dejavu.config.training import TrainParams
 
 
 class GapParams(Section):
-    """Short runs of the CRM alone that measure a redaction's oracle gap on val."""
+    """Oracle gap of redactions on val, measured by short training runs of the CRM alone."""
 
     steps: Count = Field(200, description="CRM training steps per redaction and condition")
     candidates: list[RedactionParams] = Field(
-        default_factory=list, description="redactions compared beside the methods' own"
+        default_factory=list, description="redactions compared, in addition to those of the methods"
     )
 
 
 class TextPairParams(Section):
-    """The image-text pair that stands in for CLIP on rooms; trained only if a method asks."""
+    """Image-text encoder that stands in for CLIP on rooms; trained only if a method uses it."""
 
-    steps: Count = Field(300, description="optimiser steps")
+    steps: Count = Field(300, description="number of optimiser steps")
     batch_size: int = Field(64, ge=2, description="image-caption pairs per step")
     width: Count = Field(16, description="channels of the image encoder's first layer")
-    dimension: Count = Field(64, description="length of the embeddings")
+    dimension: Count = Field(64, description="dimension of the embeddings")
     learning_rate: float = Field(0.003, gt=0, description="learning rate of AdamW")
-    seed: int = Field(0, ge=0, description="seed of its weights and batches")
+    seed: int = Field(0, ge=0, description="seed of the initial weights and batches")
 
 
 class CostParams(Section):
-    """The interleaved benchmark behind the cost table."""
+    """Benchmark for the cost table, with interleaved methods."""
 
-    rounds: Count = Field(20, description="rounds in which every method takes one training step")
+    rounds: Count = Field(
+        20, description="number of rounds, each one training step of every method"
+    )
 
 
 class ReportParams(Section):
     """Tables, figures and report."""
 
-    reference: Label = Field("baseline", description="method that differences are taken against")
-    confidence: Fraction = Field(0.95, description="level of the Student-t intervals")
-    scenes: Count = Field(3, description="scenes on each qualitative sheet")
+    reference: Label = Field("baseline", description="reference method of the paired differences")
+    confidence: Fraction = Field(0.95, description="confidence level of the Student-t intervals")
+    scenes: Count = Field(3, description="number of scenes on each qualitative sheet")
 
 
 class Params(Section):
     """A study: tasks x networks x methods x seeds on one data set."""
 
-    study: Label = Field(description="name of the study, and of its folders in data/ and results/")
+    study: Label = Field(description="name of the study and of its folders in data/ and results/")
     tasks: list[TaskName] = Field(description="dense-prediction tasks", min_length=1)
     networks: dict[Label, NetworkParams] = Field(description="networks by label", min_length=1)
     methods: dict[Label, MethodParams] = Field(description="methods by label", min_length=1)
     seeds: list[Annotated[int, Field(ge=0)]] = Field(
-        description="one paired run of every method per seed", min_length=1
+        description="every method has one run per seed; runs of one seed are paired", min_length=1
     )
     data: DataParams = Field(default_factory=lambda: DataParams.model_validate({}))
     segmentation: SegmentationParams = Field(default_factory=SegmentationParams)
@@ -74,11 +76,11 @@ class Params(Section):
         for field in ("tasks", "seeds"):
             values = getattr(self, field)
             if len(set(values)) < len(values):
-                raise ValueError(f"{field}: {values} names one twice; remove the repetition")
+                raise ValueError(f"{field}: {values} has duplicates; remove them")
         if self.report.reference not in self.methods:
             raise ValueError(
-                f"report.reference: {self.report.reference!r} is none of the methods "
-                f"({', '.join(self.methods)})"
+                f"report.reference: {self.report.reference!r} is not a method; choose "
+                f"one of {', '.join(self.methods)}"
             )
         for label, method in self.methods.items():
             self._check_method(f"methods.{label}", method)
@@ -141,8 +143,8 @@ class Params(Section):
             features = method.dejavu is not None and method.dejavu.condition == "features"
             if features or method.attention:
                 raise ValueError(
-                    f"methods.{label}: reads a network's dense features, which "
-                    f"{network.architecture} ({where}) does not have; leave it out"
+                    f"methods.{label}: needs a network with dense features, which "
+                    f"{network.architecture} ({where}) does not have; remove one of the two"
                 )
 
     def _check_data(self) -> None:
@@ -156,12 +158,12 @@ class Params(Section):
         varied = self.train.augmentation.scale or not self.data.is_rooms
         if varied and not self.train.augmentation.crop:
             raise ValueError(
-                "train.augmentation.crop: images that are zoomed, or read in place, need one, for "
-                "those of a batch have one size"
+                "train.augmentation.crop: is required with train.augmentation.scale or a data set "
+                "on disk: all images of a batch must have the same size"
             )
 
     def _check_counts(self) -> None:
-        if not self.data.rooms:  # then it is known when the data has been found
+        if not self.data.rooms:  # a data set on disk is counted when it is checked
             return
         pool = self.data.rooms.train
         if problem := self.train.too_many(pool):
@@ -174,25 +176,25 @@ class Params(Section):
 
     @property
     def image_size(self) -> tuple[int, int] | None:
-        """Height and width of training images in pixels; None where the params do not tell."""
+        """Height and width of training images in pixels; None if the params do not fix it."""
         rooms = self.data.rooms
         rendered = (rooms.height, rooms.width) if rooms else None
         return self.train.augmentation.crop or rendered
 
     @property
     def uses_text_pair(self) -> bool:
-        """Whether a method needs the image-text pair that stands in for CLIP."""
+        """Whether a method uses the image-text encoder that stands in for CLIP."""
         return any(needs_text_pair(method) for method in self.methods.values())
 
 
 def needs_text_pair(method: MethodParams) -> bool:
-    """Tell whether a method is supervised by the stand-in pair, trained or not."""
+    """Tell whether a method uses the stand-in text encoder, trained or untrained."""
     text = method.dejavu.text if method.dejavu else None
     return text is not None and text.encoder != "clip"
 
 
 def gammas(method: MethodParams) -> list[tuple[str, Gamma]]:
-    """List the weights by task of a method, each with the key of the loss that it weighs."""
+    """List a method's loss weights by task, each with the key of its loss."""
     if method.dejavu is None:
         return []
     sections = (

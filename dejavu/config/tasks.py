@@ -1,4 +1,4 @@
-"""Tasks in params: a section each, with its head and its loss."""
+"""Task params: one section per task, with its head and loss."""
 
 from typing import Literal
 
@@ -8,36 +8,38 @@ from dejavu.config.base import Fraction, Section
 
 
 class SegmentationParams(Section):
-    """Semantic segmentation: cross entropy, of all pixels or of the hard ones (OHEM)."""
+    """Semantic segmentation: cross entropy over all pixels or over hard pixels (OHEM)."""
 
     loss: Literal["cross_entropy", "ohem"] = Field(
-        "cross_entropy", description="cross entropy of all pixels, or of the hard ones alone"
+        "cross_entropy", description="cross entropy over all pixels, or over hard pixels only"
     )
     ohem_threshold: Fraction = Field(
-        0.7, description="a pixel is hard below this probability of its class (ohem only)"
+        0.7, description="a pixel is hard if its class has a lower probability (ohem only)"
     )
     ohem_min_kept: Fraction = Field(
-        0.0625, description="fraction of the batch's labelled pixels kept at least (ohem only)"
+        0.0625, description="minimum fraction of the batch's labelled pixels kept (ohem only)"
     )
 
 
 class DepthParams(Section):
-    """Metric depth: how the network's output becomes metres, and what it is trained by.
+    """Metric depth: mapping from the network's output to metres, and loss.
 
-    The output is a position between near and far, on a ``log`` or a ``linear`` scale, or one
-    logit for each of ``bins`` fixed depths, whose expectation is the prediction.
+    The output is a position between near and far, on a ``log`` or ``linear`` scale, or one logit
+    for each of ``bins`` fixed depths, whose expectation is the prediction.
     """
 
-    head: Literal["log", "linear", "bins"] = Field("log", description="from output to metres")
-    near: float = Field(0.1, gt=0, description="nearest depth that can be predicted, metres")
+    head: Literal["log", "linear", "bins"] = Field(
+        "log", description="mapping from output to metres"
+    )
+    near: float = Field(0.1, gt=0, description="smallest depth that can be predicted, metres")
     far: float = Field(
-        20.0, gt=0, allow_inf_nan=False, description="farthest depth that can be predicted, metres"
+        20.0, gt=0, allow_inf_nan=False, description="largest depth that can be predicted, metres"
     )
     bins: int = Field(
-        64, ge=2, description="depths from near to far, even on a log scale (bins only)"
+        64, ge=2, description="number of depths from near to far, log-spaced (bins only)"
     )
     loss: Literal["silog", "berhu", "l1"] = Field(
-        "silog", description="scale-invariant log error, or a reversed Huber or L1 loss in metres"
+        "silog", description="scale-invariant log error, or reversed Huber or L1 loss in metres"
     )
 
     @model_validator(mode="after")
@@ -48,8 +50,8 @@ class DepthParams(Section):
 
 
 class NormalsParams(Section):
-    """Surface normals: what unit vectors are trained by."""
+    """Surface normals: loss between unit vectors."""
 
     loss: Literal["cosine", "angular", "l1"] = Field(
-        "cosine", description="1 - cosine, the angle itself, or L1 between the unit vectors"
+        "cosine", description="1 - cosine, the angle, or L1 between unit vectors"
     )

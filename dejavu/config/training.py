@@ -1,4 +1,4 @@
-"""Training in params."""
+"""Training params."""
 
 from typing import Literal
 
@@ -9,59 +9,61 @@ from dejavu.config.base import Count, Section
 
 
 class TrainParams(Section):
-    """Training, the same for every method of a study."""
+    """Training settings, shared by all methods of a study."""
 
-    steps: Count = Field(300, description="optimiser steps")
+    steps: Count = Field(300, description="number of optimiser steps")
     batch_size: Count = Field(16, description="images per step")
     subset: Count | None = Field(
-        128, description="images that each seed draws from the training pool; null: all of them"
+        128, description="images that each seed draws from the training pool; null: all"
     )
-    labelled: Count | None = Field(
-        None, description="images of the subset whose labels are used; null: all of them"
-    )
+    labelled: Count | None = Field(None, description="labelled images of the subset; null: all")
     label_density: float = Field(
-        1.0, gt=0, le=1, description="fraction of a labelled image's pixels whose labels are used"
+        1.0, gt=0, le=1, description="fraction of labelled pixels in each labelled image"
     )
-    flip: bool = Field(True, description="mirror half of the images left to right")
+    flip: bool = Field(True, description="mirror images left to right with probability 1/2")
     augmentation: AugmentationParams = Field(default_factory=AugmentationParams)
     optimizer: Literal["adamw", "adam", "sgd"] = Field(
         "adamw", description="AdamW, Adam, or stochastic gradient descent with momentum"
     )
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum (sgd only)")
-    schedule: Literal["one_cycle", "poly"] = Field("one_cycle", description="learning rate by step")
+    schedule: Literal["one_cycle", "poly"] = Field(
+        "one_cycle", description="learning-rate schedule"
+    )
     power: float = Field(0.9, gt=0, description="exponent of the schedule (poly only)")
     warmup: int = Field(
-        0, ge=0, description="steps of linear rise from a thousandth of the rate (poly only)"
+        0, ge=0, description="number of linear warm-up steps, from 1/1000 of the rate (poly only)"
     )
     learning_rate: float = Field(0.003, gt=0, description="peak learning rate")
     head_rate: float = Field(
-        1.0, gt=0, description="factor to it for all but a network's encoder, where it has one"
+        1.0, gt=0, description="learning-rate multiplier of all parameters outside the encoder"
     )
     weight_decay: float = Field(
         0.01, ge=0, description="weight decay, decoupled (adamw) or in the gradient"
     )
     clip_norm: float = Field(
-        1.0, gt=0, description="largest gradient norm; base network and CRM are clipped apart"
+        1.0, gt=0, description="maximum gradient norm; network and CRM are clipped separately"
     )
-    threads: Count = Field(1, description="CPU threads; sums depend on it, so it is part of a run")
+    threads: Count = Field(
+        1, description="CPU threads; changes rounding, so it is part of a run's hash"
+    )
     workers: int = Field(
-        0, ge=0, description="processes that prepare batches; does not change the result"
+        0, ge=0, description="processes that load batches; does not change the result"
     )
     processes: Count = Field(
         1,
-        description="processes that train a run together, each on its part of every batch, and on "
-        "a GPU each where there are any; changes the result by rounding only",
+        description="data-parallel processes of a run, each with an equal part of every batch and, "
+        "if there are any, its own GPU; changes the result by rounding only",
     )
     jobs_per_device: Count = Field(
-        1, description="jobs that share a GPU, of whatever kind; does not change the result"
+        1, description="jobs of any kind that may share a GPU; does not change the result"
     )
-    log_every: Count = Field(10, description="steps between lines of the training log")
+    log_every: Count = Field(10, description="steps between entries of the training log")
     checkpoint_every: Count = Field(
         100, description="steps between resume states; does not change the result"
     )
 
     def too_many(self, pool: int) -> str | None:
-        """Say which setting asks for more images than a pool of ``pool`` has; None if none does.
+        """Return an error if a setting needs more images than a pool of ``pool``, else None.
 
         Example:
             >>> TrainParams(subset=12).too_many(10)
