@@ -1,4 +1,4 @@
-"""Verbs that use a trained run: predictions of its network, and exports of it."""
+"""Verbs on a trained run: predict, export, and score saved predictions."""
 
 from pathlib import Path
 from typing import Annotated
@@ -19,11 +19,11 @@ from dejavu.cli.options import (
 
 
 def predict(
-    checkpoint: Annotated[Path, typer.Argument(help="A trained run's .safetensors file.")],
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint of a trained run (.safetensors).")],
     images: Annotated[list[Path], typer.Argument(help="Images that Pillow can read.")],
     output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("predictions"),
 ) -> None:
-    """Predict for images of one's own: an array (.npy) and a picture (.png) each."""
+    """Predict for your own images; write an array (.npy) and a picture (.png) of each."""
     from dejavu.reporting.predict import predict_image
 
     for image in images:
@@ -39,7 +39,7 @@ def save_run(
     network: NetworkOption = None,
     seed: SeedOption = 0,
 ) -> None:
-    """Save a run's predictions for the evaluated split, as the data set's own tools read them."""
+    """Save a run's predictions for the evaluated split, in the data set's official format."""
     from dejavu.evaluation.predictions import save_predictions
 
     layout, run = read_run(params, task, network, method, seed)
@@ -65,10 +65,10 @@ def score(
 
 
 def strip_checkpoint(
-    checkpoint: Annotated[Path, typer.Argument(help="A trained run's .safetensors file.")],
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint of a trained run (.safetensors).")],
     output: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
 ) -> None:
-    """Write a trained run's network alone, without the regeneration module."""
+    """Export a trained run's network without the regeneration module."""
     from dejavu.evaluation.export import strip
 
     strip(checkpoint, output)
@@ -76,7 +76,7 @@ def strip_checkpoint(
 
 
 def onnx(
-    checkpoint: Annotated[Path, typer.Argument(help="A trained run's .safetensors file.")],
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint of a trained run (.safetensors).")],
     output: Annotated[Path, typer.Argument(help="The .onnx file to write.")],
     height: Annotated[int, typer.Option(help="Image height in pixels.")] = 64,
     width: Annotated[int, typer.Option(help="Image width in pixels.")] = 64,

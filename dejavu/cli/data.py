@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from dejavu.config import DataParams
     from dejavu.data.check import Checked
 
-app = typer.Typer(
-    help="Data sets on disk: check them, get them, decode them.", no_args_is_help=True
-)
+app = typer.Typer(help="Check, download and cache data sets on disk.", no_args_is_help=True)
 
 NameArgument = Annotated[str, typer.Argument(help="A data set, such as nyuv2.")]
 
@@ -31,7 +29,7 @@ def rooms(
 
     layout = read_layout(params)
     if layout.params.data.rooms is None:
-        raise ParamsError(f"{params}: reads {layout.params.data.name}, and renders no rooms")
+        raise ParamsError(f"{params}: data.name is {layout.params.data.name}, not rooms")
     settings = layout.params.data.rooms.model_dump()
     counts = {split: settings.pop(split) for split in ("train", "val", "test")}
     with recorded("data", layout), progress_bar("rooms") as step:
@@ -50,21 +48,22 @@ def check(
     name: NameArgument,
     root: RootOption = None,
     variant: Annotated[
-        str | None, typer.Option(help="One of its variants; the first if left out.")
+        str | None, typer.Option(help="A variant of it; the first by default.")
     ] = None,
     task: Annotated[
-        list[str] | None, typer.Option(help="A task to be studied; all if left out.")
+        list[str] | None,
+        typer.Option(help="Check the ground truth of this task only (repeatable)."),
     ] = None,
     params: Annotated[
         Path | None,
         typer.Option(
-            help="A study of the data set, which says variant and tasks; writes its manifest.",
+            help="A study of the data set: take variant and tasks from it, write its manifest.",
             metavar="FILE",
         ),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes that decode.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Number of decoding processes.")] = 1,
 ) -> None:
-    """Decode every image of a data set once; say what is there, or what is wrong and its fix."""
+    """Decode every image of a data set once; print a summary, or each problem and its fix."""
     from dejavu.config import load_params
     from dejavu.data.check import check_dataset
     from dejavu.datasets.reading.roots import data_root
@@ -73,7 +72,7 @@ def check(
     study = load_params(params) if params else None
     data = study.data if study else _data_params(name, variant)
     if data.name != name:
-        raise ParamsError(f"{params}: studies {data.name}, not {name}")
+        raise ParamsError(f"{params}: data.name is {data.name}, not {name}")
     offered = _tasks(data)
     tasks: list[str] = [*study.tasks] if study else task or offered
     if unknown := [one for one in tasks if one not in offered]:
@@ -93,7 +92,7 @@ def check(
 
 @app.command()
 def download(name: NameArgument, root: RootOption = None) -> None:
-    """Fetch a data set that needs no registration: resumed if interrupted, and verified."""
+    """Download a data set that needs no registration; resume it if interrupted, and verify it."""
     from dejavu.datasets.fetching.http import obtain
     from dejavu.datasets.reading.registry import dataset_class
     from dejavu.datasets.reading.roots import data_root
@@ -101,7 +100,7 @@ def download(name: NameArgument, root: RootOption = None) -> None:
     _data_params(name, None)
     kind, folder = dataset_class(name), root or data_root(name)
     if not kind.downloads:
-        raise DataError(f"{kind.title} cannot be fetched without you: {kind.source}")
+        raise DataError(f"{kind.title} cannot be downloaded automatically: {kind.source}")
     with progress_bar(f"downloading {name}") as step:
         obtain(kind.downloads, folder, step)
     found = kind.find(folder) or folder
@@ -116,17 +115,17 @@ def cache(
     split: Annotated[str, typer.Option(help="train, val or test.")] = "train",
     root: RootOption = None,
 ) -> None:
-    """Decode a split of a study once, to be read again without decoding."""
+    """Decode a split of a study once and cache the decoded images."""
     from dejavu.data.indexed import IndexedSplit
     from dejavu.data.opening import open_split
     from dejavu.datasets.reading.roots import use_root
 
     layout = read_layout(params)
     if layout.params.data.is_rooms:
-        raise ParamsError(f"{params}: its data is rendered, not decoded; it needs no cache")
+        raise ParamsError(f"{params}: data.name is rooms, which are not decoded and need no cache")
     use_root(root)
     images = open_split(layout.data, layout.params.data, split, layout.params.tasks)
-    assert isinstance(images, IndexedSplit)  # as all data is that is not rendered
+    assert isinstance(images, IndexedSplit)  # all data but rooms
     size = images.decoded_bytes / 1e9
     typer.echo(f"{split}: {len(images)} images, {size:.2f} GB decoded in {layout.data / 'cache'}")
     with recorded("cache", layout, split), progress_bar(f"decoding {split}") as step:
@@ -142,7 +141,7 @@ def _data_params(name: str, variant: str | None) -> "DataParams":
 
 
 def _tasks(data: "DataParams") -> list[str]:
-    """Name the tasks that data on disk has a ground truth for; rooms are not on disk."""
+    """Name the tasks with ground truth in a data set on disk, which rooms are not."""
     if data.tasks is None:
         raise ParamsError("rooms are rendered: python -m dejavu rooms --params FILE")
     return [*data.tasks]

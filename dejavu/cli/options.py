@@ -20,18 +20,18 @@ ParamsOption = Annotated[
 ]
 TaskOption = Annotated[str, typer.Option(help="A task of the study.")]
 NetworkOption = Annotated[
-    str | None, typer.Option(help="A network of the study, by its label; needed if it has several.")
+    str | None, typer.Option(help="Label of a network; required if the study has several.")
 ]
-MethodOption = Annotated[str, typer.Option(help="A method of the study, by its label.")]
+MethodOption = Annotated[str, typer.Option(help="Label of a method of the study.")]
 SeedOption = Annotated[int, typer.Option(help="A seed of the study.")]
 ExpectOption = Annotated[
     str | None,
-    typer.Option(help="Stop unless the run has this hash: the rules pass what they planned."),
+    typer.Option(help="Stop unless the run has this hash; set by the workflow."),
 ]
 RootOption = Annotated[
     Path | None,
     typer.Option(
-        help="Folder of the data set; else DEJAVU_ROOT names it, or it is data/raw/NAME.",
+        help="Folder of the data set; by default DEJAVU_ROOT, or data/raw/NAME.",
         metavar="DIR",
     ),
 ]
@@ -71,7 +71,7 @@ def read_run(
 
 
 def find_run(params: "Params", task: str, network: str | None, method: str, seed: int) -> "Run":
-    """Find the run that the options name; a study's only network need not be named.
+    """Find a run by its labels; ``network`` may be None if the study has only one.
 
     Raises:
         ParamsError: the study has no such run, or several networks and none is named.
@@ -82,7 +82,7 @@ def find_run(params: "Params", task: str, network: str | None, method: str, seed
         network, *others = params.networks
         if others:
             listed = ", ".join(params.networks)
-            raise ParamsError(f"--network: is needed, for the study has several: {listed}")
+            raise ParamsError(f"--network: is required, since the study has several: {listed}")
     return Run(params, task, network, method, seed)
 
 
@@ -100,7 +100,7 @@ def print_metrics(result: dict[str, Any]) -> None:
 
 @contextmanager
 def progress_bar(title: str) -> Iterator["Progress"]:
-    """A live line for a person at a terminal; nothing in a log file, nor from another process."""
+    """Progress bar in a terminal; nothing in a log file, or from a process other than the first."""
     from rich.console import Console
     from rich.progress import Progress as Bar
 

@@ -1,4 +1,4 @@
-"""Records around the verbs' work, and ``why RESULT``: where a number came from, as a tree."""
+"""Provenance: records of jobs, and ``why RESULT``, the tree of a result's origin."""
 
 import json
 import os
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from dejavu.study.trace import Cell, Source
 
 _SHOWN = 12
-"""Characters of a checksum that a person reads."""
+"""Printed characters of a checksum."""
 _UNLIMITED = 100_000
-"""Characters of a line."""
+"""Line width outside a terminal."""
 
 
 def recorded(
     verb: str, layout: "Layout", of: "Run | str | None" = None
 ) -> AbstractContextManager["Recording"]:
-    """Record how a verb's results are made, while they are: of a run, a task or a split, or all.
+    """Record the job of a verb, on the study or on one run, task or split, while it runs.
 
     Raises:
-        DataError: it reads an image-text pair that is not that of the params and the code of now.
-            Nothing else would notice: the pair's own file does not say what trained it.
+        DataError: the job reads a text pair that was trained with other params or code. Only its
+            record can tell: the pair's file holds no hash.
     """
     from dejavu.study import record as provenance
     from dejavu.study.jobs import JOBS
@@ -48,7 +48,7 @@ def why(
     result: Annotated[Path, typer.Argument(help="A table, metrics file, checkpoint, figure, ...")],
     params: Annotated[
         Path | None,
-        typer.Option(help="The study's params; params/STUDY.yaml if left out.", metavar="FILE"),
+        typer.Option(help="The study's params; by default params/STUDY.yaml.", metavar="FILE"),
     ] = None,
     task: Annotated[str | None, typer.Option(help="Only this task's cells of a table.")] = None,
     network: Annotated[str | None, typer.Option(help="Only this network's cells.")] = None,
@@ -56,7 +56,7 @@ def why(
     metric: Annotated[str | None, typer.Option(help="Only this metric's cells.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
-    """Say where a result came from: values, runs, checkpoints, data; and what does not agree."""
+    """Trace a result to its values, runs, checkpoints and data; list all disagreements."""
     from rich.console import Console
 
     from dejavu.config import load_params
@@ -70,14 +70,14 @@ def why(
     if as_json:
         typer.echo(found.model_dump_json(indent=1))
         return
-    # A terminal wraps what is too long for it; a file has it whole.
+    # Long lines are wrapped in a terminal, but not in a file.
     width = None if sys.stdout.isatty() else _UNLIMITED
     console = Console(highlight=False, markup=False, width=width)
     console.print(_tree(found.result, found.cells))
     for line in found.disagreements:
-        console.print(f"does not agree: {line}")
+        console.print(f"disagreement: {line}")
     if not found.disagreements:
-        console.print("all that is here agrees")
+        console.print("no disagreements")
 
 
 def _tree(result: "Source", cells: "list[Cell]") -> "Tree":
@@ -101,7 +101,7 @@ def _tree(result: "Source", cells: "list[Cell]") -> "Tree":
 
 
 def _add(tree: "Tree", source: "Source", shown: set[str], metrics: set[str]) -> None:
-    """Add a source and, the first time, what is below it."""
+    """Add a source and, the first time, its own sources."""
     if source.path in shown:
         tree.add(f"{_title(source)} (above)")
         return
@@ -115,14 +115,14 @@ def _add(tree: "Tree", source: "Source", shown: set[str], metrics: set[str]) -> 
 
 def _title(source: "Source") -> str:
     sha256 = f", sha256 {source.sha256[:_SHOWN]}" if source.sha256 else ""
-    mend = ""
+    fix = ""
     if source.state == "not here":
-        mend = ": dvc pull, or git checkout" if source.record else ", nor recorded"
-    return f"{source.path}{sha256}, {source.state}{mend}"
+        fix = ": dvc pull, or git checkout" if source.record else ", not recorded"
+    return f"{source.path}{sha256}, {source.state}{fix}"
 
 
 def _describe(branch: "Tree", source: "Source", shown: set[str]) -> None:
-    """Say how a result was made, once for all results of one record."""
+    """Add how a result was made, once per record."""
     if source.record and source.recorded_in not in shown:
         shown.add(source.recorded_in)
         for line in _made_by(source.record):
@@ -137,14 +137,14 @@ def _describe(branch: "Tree", source: "Source", shown: set[str]) -> None:
 def _made_by(record: "Record") -> list[str]:
     hashes = ", ".join(f"{name} {value}" for name, value in record.hashes.items())
     lines = [f"made by {record.verb}: {hashes}"]
-    if "study" in record.params:  # a whole study is better read in its file
+    if "study" in record.params:  # the whole study: too long to print
         return lines
     return lines + [f"{name}: {json.dumps(value)}" for name, value in record.params.items()]
 
 
 def _made_on(made: "Execution", shown: set[str]) -> list[str]:
-    dirty = ", with changes that are in no commit" if made.code.dirty else ""
-    together = f", {made.processes} processes together" if made.processes > 1 else ""
+    dirty = ", with uncommitted changes" if made.code.dirty else ""
+    together = f", {made.processes} processes" if made.processes > 1 else ""
     hardware = made.hardware
     machine = [hardware.processor, f"{hardware.cores} cores", *hardware.gpus, hardware.system]
     versions = ", ".join(f"{name} {version}" for name, version in made.versions.items())
@@ -152,7 +152,7 @@ def _made_on(made: "Execution", shown: set[str]) -> list[str]:
     lines = [
         f"commit {made.code.commit}{dirty}",
         f"started {made.started:%Y-%m-%d %H:%M:%S} UTC, took {made.seconds:.1f} s{together}",
-        "on a machine and with versions that are told above" if where in shown else where,
+        "on the machine and with the versions above" if where in shown else where,
     ]
     shown.add(where)
     return lines

@@ -21,7 +21,7 @@ from dejavu.runtime.errors import ParamsError
 
 
 def text_pair(params: ParamsOption = DEFAULT) -> None:
-    """Train the small image-text pair that stands in for CLIP, on the captions of the rooms."""
+    """Train the small image-text encoder that stands in for CLIP on the captions of the rooms."""
     from dejavu.runtime.files import locked
     from dejavu.study.layout import STORE
     from dejavu.study.phases import text_pair_hash
@@ -44,7 +44,7 @@ def train(
     seed: SeedOption = 0,
     expect: ExpectOption = None,
 ) -> None:
-    """Train one run, or resume it, or find it finished."""
+    """Train one run; resume it if interrupted, skip it if finished."""
     from dejavu.runtime.launch import is_first
     from dejavu.study.layout import STORE
     from dejavu.training.loop import train as train_run
@@ -59,7 +59,7 @@ def train(
         ):
             trained = train_run(run, data, STORE, path, step, pair, describe=record.keep)
             record.take(trained.folder)
-    except ValueError as error:  # what only the library can judge, such as a CLIP model's name
+    except ValueError as error:  # found only by the library, such as an unknown CLIP model
         raise ParamsError(f"{params}: methods.{method}: {error}") from error
     if is_first():
         how = "trained" if trained.fresh else "already trained"
@@ -74,7 +74,7 @@ def evaluate(
     seed: SeedOption = 0,
     expect: ExpectOption = None,
 ) -> None:
-    """Score one trained run by the study's protocol."""
+    """Evaluate one trained run by the study's protocol."""
     from dejavu.evaluation.score import evaluate as evaluate_run
 
     layout, run = read_run(params, task, network, method, seed, expect)
@@ -98,7 +98,7 @@ def gap(task: TaskOption, params: ParamsOption = DEFAULT) -> None:
 
 
 def probes(task: TaskOption, params: ParamsOption = DEFAULT) -> None:
-    """Measure on val what the trained regenerations need: zeros, predictions or the truth."""
+    """Measure L_DV of trained runs on val, by condition: zeros, predictions, ground truth."""
     from dejavu.evaluation.probes import measure_probes
     from dejavu.study.layout import STORE
 
@@ -107,13 +107,13 @@ def probes(task: TaskOption, params: ParamsOption = DEFAULT) -> None:
     with recorded("probes", layout, task):
         rows = measure_probes(layout, task, STORE)
     for row in rows:
-        told = ("zeros", "detached", "live", "ground_truth")
-        losses = ", ".join(f"{name} {row[name]:.4f}" for name in told)
+        conditions = ("zeros", "detached", "live", "ground_truth")
+        losses = ", ".join(f"{name} {row[name]:.4f}" for name in conditions)
         typer.echo(f"{row['method']:>18}  L_DV with {losses}")
 
 
 def cost(task: TaskOption, params: ParamsOption = DEFAULT) -> None:
-    """Measure what each method costs in training, beside the reference method."""
+    """Measure time and memory of each method's training, relative to the reference method."""
     from dejavu.evaluation.cost import measure_costs
 
     layout = read_layout(params)

@@ -1,4 +1,4 @@
-"""Verbs on a whole study: its params and code hashes, and what is written from its results."""
+"""Verbs on a whole study: params, code hashes, tables, figures and reports."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,7 @@ from dejavu.runtime.errors import DejaVuError
 def show_params(
     params: ParamsOption = DEFAULT,
     write: Annotated[
-        bool, typer.Option(help="Write the default study, the schema and the reference anew.")
+        bool, typer.Option(help="Regenerate the default study, the schema and the reference.")
     ] = False,
 ) -> None:
     """Check a params file and print its runs with their hashes."""
@@ -29,9 +29,9 @@ def show_params(
 
 def phases(
     params: ParamsOption = DEFAULT,
-    write: Annotated[bool, typer.Option(help="Write the file anew.")] = False,
+    write: Annotated[bool, typer.Option(help="Regenerate the file.")] = False,
 ) -> None:
-    """Check that workflow/phases.json, which DVC's stages depend on, is of the present code."""
+    """Check that workflow/phases.json, on which DVC's stages depend, matches the code."""
     from dejavu.runtime.files import write_text
     from dejavu.study.phases import PHASES_FILE, render_codes
 
@@ -41,16 +41,16 @@ def phases(
         typer.echo(f"wrote {PHASES_FILE}")
     elif not PHASES_FILE.is_file() or PHASES_FILE.read_text(encoding="utf-8") != text:
         raise DejaVuError(
-            f"{PHASES_FILE}: older than the code, so that DVC would take stale results for current "
-            "ones; write it anew: python -m dejavu phases --write. Where the code computes what it "
-            "did, adopt the results first: python -m dejavu adopt"
+            f"{PHASES_FILE}: does not match the code, so DVC would take stale results for current "
+            "ones; regenerate it: python -m dejavu phases --write. If the code change does not "
+            "change results, adopt them first: python -m dejavu adopt"
         )
     else:
-        typer.echo(f"{PHASES_FILE}: of the present code")
+        typer.echo(f"{PHASES_FILE}: matches the code")
 
 
 def tables(params: ParamsOption = DEFAULT) -> None:
-    """Write the study's tables; print the main one."""
+    """Write the study's tables; print the main one and the findings."""
     from dejavu.reporting.study import write_tables
 
     layout = read_layout(params)
@@ -71,7 +71,7 @@ def figures(params: ParamsOption = DEFAULT) -> None:
 
 
 def report(params: ParamsOption = DEFAULT) -> None:
-    """Write the study's report: one page that needs nothing else."""
+    """Write the study's report: one self-contained page."""
     from dejavu.reporting.study import write_study_report
 
     layout = read_layout(params)
@@ -96,7 +96,7 @@ def gallery(
         int, typer.Option(min=1, help="Training steps of each regeneration module.")
     ] = 500,
 ) -> None:
-    """Draw every redaction, its spectrum and its regeneration, on photographs and on rooms."""
+    """Draw every redaction, its spectrum and its regeneration, on photographs and rooms."""
     from dejavu.reporting.gallery import draw_gallery
 
     with progress_bar("gallery") as step:

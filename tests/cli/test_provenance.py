@@ -29,13 +29,13 @@ def test_the_tree_names_all_that_a_cell_came_from(
     assert f"commit {'a' * 40}\n" in said
     assert "fingerprints of train: " in said
     assert said.count(f", with python {platform.python_version()}, ") == 1
-    assert said.count("with versions that are told above") == 5  # of six jobs
+    assert said.count("on the machine and with the versions above") == 5  # of six jobs
     assert said.count(f"{layout.manifest}, sha256") == 4  # two runs, each trained and scored
     assert said.count(f"{layout.manifest}, sha256") - said.count("(above)") == 1
-    assert said.rstrip().endswith("all that is here agrees")
+    assert said.rstrip().endswith("no disagreements")
     layout.metrics(run).write_text(layout.metrics(run).read_text() + " ")
     said = dejavu_here("why", str(MAIN), capsys=capsys)
-    assert f"does not agree: {layout.metrics(run)}: changed since it was recorded" in said
+    assert f"disagreement: {layout.metrics(run)}: changed since it was recorded" in said
 
 
 def test_a_metrics_file_shows_its_values(
@@ -53,7 +53,7 @@ def test_the_tree_says_which_run_several_processes_trained(
     flags = ["--task", run.task, "--method", run.method, "--metric", "score"]
     edit_record(layout.record("train", run), execution__processes=2)
     said = dejavu_here("why", str(MAIN), *flags, capsys=capsys)
-    assert said.count(" s, 2 processes together\n") == 1
+    assert said.count(" s, 2 processes\n") == 1
 
 
 def test_programs_get_json(layout: Layout, capsys: pytest.CaptureFixture[str]) -> None:

@@ -70,7 +70,7 @@ def test_a_rename_is_adopted_and_nothing_is_made_again(
     assert run(recorded, "git", "status", "--short") == f"?? {ADOPTED}\n"
     assert planned(recorded) == {}
     assert "up to date" in run(recorded, "dvc", "status")
-    assert "all that is here agrees" in run(
+    assert "no disagreements" in run(
         recorded, "python", "-m", "dejavu", "why", "results/default/tables/main.csv"
     )
     compared = json.loads((recorded / ADOPTED).read_text())["comparisons"]
