@@ -19,14 +19,14 @@ PARTS: tuple[Callable[[Scale], list[Row]], ...] = (
     *(embedded_rows, large_rows),
     *(inference_rows, extension_rows),
 )
-_LARGE_PART = 5  # a step of the large network takes so long that it is timed a fifth as often
+_LARGE_PART = 5  # the large network is slow: it is timed a fifth as often
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmarks from the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, help="timed rounds (large network: a fifth of it)")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it works")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, as a smoke test")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, metavar="FOLDER")
     options = parser.parse_args(arguments)
     if options.rounds is not None and options.rounds < 2:

@@ -1,4 +1,4 @@
-"""What stays at inference: nothing of the DejaVu loss, and DejaVu-SA's shared attention."""
+"""Cost at inference: none of the DejaVu loss, some of DejaVu-SA's shared attention."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ from dejavu.datasets.rooms.classes import CLASSES
 from dejavu.networks.registry import dense_head
 
 CELLS = (4, 8)
-_CALLS = 5  # predictions are short: so many more of them than training steps are timed
+_CALLS = 5  # timed predictions per timed training step, since predictions are short
 _DEJAVU = "trained with the DejaVu loss"
 
 
@@ -72,7 +72,7 @@ def _predict(network: nn.Module, image: Tensor) -> Callable[[], Tensor]:
 
 
 def _flops(call: Callable[[], object]) -> int:
-    # Attention's fused kernel of the CPU is not counted; its plain form has the same FLOPs.
+    # FLOPs of the CPU's fused attention are not counted; the plain kernel has the same.
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         call()
     return int(counter.get_total_flops())

@@ -1,4 +1,4 @@
-"""Commands run and measured from outside: wall time, CPU time, peak memory."""
+"""Wall time, CPU time and peak memory of commands, measured from outside."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-# The peak of a process starts at that of the process which started it: a small one in between.
+# A process inherits its parent's peak memory: start commands from a small process in between.
 _MEASURED = """
 import json, resource, subprocess, sys, time
 started = time.perf_counter()
@@ -21,17 +21,17 @@ sys.exit(code)
 
 
 class MeasurementError(RuntimeError):
-    """A command failed, or did not do what was to be measured."""
+    """A command failed, or did not do the work to be measured."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a command took.
+    """Time and memory of a command.
 
     Attributes:
         wall: seconds from start to end.
-        cpu: seconds of CPU, of the command and of its children that ended.
-        peak_mib: largest resident set of any of them, MiB.
+        cpu: CPU seconds of the command and its finished children.
+        peak_mib: largest resident set of any of these processes, MiB.
     """
 
     wall: float
@@ -44,11 +44,11 @@ class Growth:
     """One measurement at one size.
 
     Attributes:
-        section: what grows.
-        subject: what was done, or counted.
-        count: runs, files or images.
+        section: heading of the table.
+        subject: the command, or the counted quantity with its unit.
+        count: number of runs, files or images.
         cost: of the command, if one was run.
-        amount: what was counted, if anything was; its unit is in the subject.
+        amount: the counted quantity, if any.
     """
 
     section: str
@@ -73,10 +73,10 @@ class Growth:
 
 
 def measure(folder: Path, *command: str) -> tuple[str, Cost]:
-    """Run a command in a folder; return all that it said, and what it took (on Linux).
+    """Run a command in a folder; return its output and its cost (on Linux).
 
     Raises:
-        MeasurementError: it ended with an error.
+        MeasurementError: the command failed.
     """
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("SNAKEMAKE", "DVC"))}
     tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
@@ -90,9 +90,9 @@ def measure(folder: Path, *command: str) -> tuple[str, Cost]:
         text=True,
         check=False,
     )
-    said, _, cost = done.stdout.rpartition("\n")
+    output, _, cost = done.stdout.rpartition("\n")
     if done.returncode:
         raise MeasurementError(
             f"{' '.join(command)}: ended with {done.returncode}:\n{done.stdout[-2000:]}"
         )
-    return said, Cost(*json.loads(cost))
+    return output, Cost(*json.loads(cost))

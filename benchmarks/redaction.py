@@ -1,4 +1,4 @@
-"""What a redaction costs: beside a training step, and beside a loop over images and channels."""
+"""Cost of redactions, relative to a training step and to loops over images and channels."""
 
 from collections.abc import Callable
 from typing import Any
@@ -54,7 +54,7 @@ def share_rows(scale: Scale) -> list[Row]:
 
 
 def loop_rows(scale: Scale) -> list[Row]:
-    """Measure spectral redactions against loops of SciPy that give the same result."""
+    """Compare spectral redactions with SciPy loops that give the same result."""
     image = scale.batch_of_embedded()[0]
     section = (
         "Batched spectral redaction against a loop over images and channels "
@@ -73,7 +73,7 @@ def loop_rows(scale: Scale) -> list[Row]:
 
 
 def _fourier_loop(keeps: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    """Filter channel by channel; which coefficients are kept is told once."""
+    """Filter channel by channel; the mask of kept coefficients is computed once."""
 
     def loop(images: Array) -> Array:
         height, width = images.shape[-2:]
@@ -105,7 +105,7 @@ def _dct_loop(images: Array) -> Array:
 
 
 def _dct_loop_of_views(images: Array) -> Array:
-    """Filter channel by channel, all blocks of one at once."""
+    """Filter channel by channel, all blocks of a channel at once."""
     side, kept = 8, _zigzag(8, 6)
     filtered = np.empty_like(images)
     for image, result in zip(images, filtered, strict=True):
@@ -132,4 +132,4 @@ LOOPS: dict[str, tuple[Any, Callable[[Array], Array]]] = {
     "block_dct, loop over blocks": (BlockDCT(8, 0.1), _dct_loop),
     "block_dct, loop over channels": (BlockDCT(8, 0.1), _dct_loop_of_views),
 }
-"""Spectral redactions and loops that do the same."""
+"""Spectral redactions, with loops that give the same result."""

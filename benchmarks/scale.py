@@ -1,4 +1,4 @@
-"""How large the benchmarks are: the full measurement, and a quick one that only shows it works."""
+"""Sizes of the benchmarks: the full measurement, and a quick smoke test."""
 
 from dataclasses import dataclass
 
@@ -13,16 +13,16 @@ from dejavu.networks.torchvision import TorchvisionNetwork
 
 @dataclass(frozen=True)
 class Scale:
-    """Sizes of the two networks' batches, and how often each arm is timed.
+    """Sizes of the two networks and their batches, and number of timed rounds.
 
     Attributes:
         rounds: timed rounds of the embedded network.
-        batch: images of its batch.
+        batch: batch size of the embedded network.
         side: height and width of its images in pixels.
         width: its channels at stride 2.
-        architecture: the large network, one of torchvision's, of ResNet-50's size.
-        large_rounds: its timed rounds.
-        large_batch: images of its batch.
+        architecture: torchvision's name of the large network, of ResNet-50's size.
+        large_rounds: timed rounds of the large network.
+        large_batch: batch size of the large network.
         large_side: height and width of its images in pixels.
     """
 
@@ -40,7 +40,7 @@ class Scale:
         return _build(FeaturePyramid(len(CLASSES), self.width))
 
     def large(self) -> nn.Module:
-        """Build the large network, from scratch."""
+        """Build the large network, with random weights."""
         return _build(TorchvisionNetwork(self.architecture, len(CLASSES)))
 
     def batch_of_embedded(self) -> tuple[Tensor, Tensor]:
@@ -62,11 +62,11 @@ QUICK = Scale(
     large_batch=2,
     large_side=32,
 )
-"""Tiny, and with a smaller network in the large one's place."""
+"""Smoke test, with a smaller network as the large one."""
 
 
 def channels_last(module: nn.Module) -> nn.Module:
-    """Lay a module's weights out as the study does, which is the fastest on a CPU."""
+    """Convert weights to channels-last, as in the study; the fastest layout on a CPU."""
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 

@@ -1,4 +1,4 @@
-"""What many files cost DVC, against one archive of the same bytes; and an index of many images."""
+"""Cost of DVC for many files and for one archive of the same bytes; cost of a large index."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from dejavu.datasets.reading.index import write_index
 
 ROOT = Path(__file__).parents[1]
 FILE_BYTES = 4096
-"""Bytes of each of the many files."""
+"""Size of each file in bytes."""
 
 _DVC = (sys.executable, "-m", "dvc")
 _READ = (
@@ -25,7 +25,7 @@ _READ = (
 
 
 def version_rows(files: int) -> Iterator[Growth]:
-    """Measure DVC on a folder of so many files, and on one archive of them."""
+    """Measure DVC on a folder of ``files`` files, and on one archive of them."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "source")
         source.mkdir()
@@ -42,7 +42,7 @@ def version_rows(files: int) -> Iterator[Growth]:
 
 
 def _version(repository: Path, source: Path, changed: str) -> Iterator[tuple[str, Cost]]:
-    """Add, check, change, push and pull a file or folder in a repository of its own."""
+    """Add, check, change, push and pull a file or folder in a new repository."""
     repository.mkdir()
     copy = repository / source.name
     shutil.copytree(source, copy) if source.is_dir() else shutil.copy(source, copy)
@@ -68,15 +68,15 @@ def _version(repository: Path, source: Path, changed: str) -> Iterator[tuple[str
 
 
 def index_rows(images: int) -> Iterator[Growth]:
-    """Measure an index of so many images of ADE20K's layout, on disk and read."""
+    """Measure an index of ``images`` images in ADE20K's layout, on disk and in memory."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "train.csv")
         write_index(path, [_image(index) for index in range(images)])
-        said, cost = measure(ROOT, sys.executable, "-c", _READ, str(path))
+        output, cost = measure(ROOT, sys.executable, "-c", _READ, str(path))
         size = path.stat().st_size / images
     yield Growth("Index", "read", images, cost)
     yield Growth("Index", "bytes a row on disk", images, amount=size)
-    yield Growth("Index", "bytes a row held", images, amount=json.loads(said) / images)
+    yield Growth("Index", "bytes a row held", images, amount=json.loads(output) / images)
 
 
 def _image(index: int) -> dict[str, object]:

@@ -1,6 +1,6 @@
-"""Timing that a machine of drifting speed does not bias: arms take turns, ratios are within rounds.
+"""Timing without bias from a drifting machine speed: interleaved arms, ratios within rounds.
 
-Time is the process's CPU time. On one thread that is wall time less what other processes take.
+Time is the process's CPU time: on one thread, wall time without that of other processes.
 """
 
 import statistics
@@ -15,7 +15,7 @@ _WARM_UP = 2
 
 
 class Ratio(NamedTuple):
-    """An arm's time over another's.
+    """Ratio of two arms' times.
 
     Attributes:
         median: over the rounds.
@@ -31,7 +31,7 @@ class Ratio(NamedTuple):
 def interleave(arms: Mapping[str, Callable[[], object]], rounds: int) -> Seconds:
     """Call every arm once a round, for ``rounds`` rounds after the warm-up.
 
-    Each round begins with another arm, so that none always follows the same neighbour.
+    Each round starts with the next arm, so that no arm is always first.
 
     Example:
         >>> seconds = interleave({"a": lambda: None, "b": lambda: None}, rounds=3)

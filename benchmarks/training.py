@@ -1,4 +1,4 @@
-"""What the DejaVu loss adds to a training step, in time and in memory."""
+"""Time and memory that the DejaVu loss adds to a training step."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,13 +26,13 @@ Batch = tuple[Tensor, Tensor]
 
 
 class Training:
-    """A network that is trained on one batch, in the loop that an outsider would write.
+    """A network trained on one batch, in the loop that a user would write.
 
     Args:
         network: maps images to logits.
         batch: images and labels.
         criterion: the DejaVu loss, if any.
-        cyclic: the cyclic loss beside it, if any.
+        cyclic: the cyclic loss, if any.
     """
 
     def __init__(
@@ -62,8 +62,8 @@ class Training:
         self.optimizer.step()
 
     def peak_memory(self) -> int:
-        """Take one step; return the most bytes that tensors held at once, weights included."""
-        self.step()  # the optimiser's state is there from the first step on
+        """Take one step; return the peak bytes of all tensors, weights included."""
+        self.step()  # allocates the optimiser's state
         self.optimizer.zero_grad(set_to_none=True)
         state = [value for group in self.optimizer.state.values() for value in group.values()]
         weights = self.modules.state_dict().values()
@@ -73,7 +73,7 @@ class Training:
 
 
 def dejavu(**settings: Any) -> RegenerationLoss:
-    """Build the DejaVu loss of the study's segmentation with some settings of its own."""
+    """Build the DejaVu loss of the study's segmentation, with other settings of the CRM."""
     criterion = DejaVuLoss(
         len(CLASSES),
         RandomBlocks(block=8, keep=0.1),
