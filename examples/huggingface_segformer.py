@@ -1,6 +1,6 @@
 """The DejaVu loss on a Hugging Face SegFormer: python examples/huggingface_segformer.py.
 
-SegFormer's logits come at a quarter of the image's size; the loss brings them up itself.
+SegFormer's logits have a quarter of the image's size; the loss upsamples them.
 """
 
 import torch
@@ -12,7 +12,7 @@ CLASSES = 7
 
 
 def main(steps: int = 2, size: int = 64) -> tuple[torch.nn.Module, list[float]]:
-    """Train a few steps on made-up images; return the network and its losses."""
+    """Train a few steps on random images; return the network and its losses."""
     import_torchvision()  # transformers may import it
     from transformers import SegformerConfig, SegformerForSemanticSegmentation
 

@@ -1,4 +1,4 @@
-"""Few labels, and images without any beside them: python examples/label_free.py."""
+"""A batch of labelled and unlabelled images: python examples/label_free.py."""
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -9,7 +9,7 @@ CLASSES = 5
 
 
 def main(steps: int = 2, size: int = 32) -> tuple[torch.nn.Module, list[dict[str, float]]]:
-    """Train a few steps on made-up images; return the network and its losses by name."""
+    """Train a few steps on random images; return the network and its losses by name."""
     network = torch.nn.Conv2d(3, CLASSES, 3, padding=1)
     criterion = DejaVuLoss(CLASSES, RandomBlocks(block=8, keep=0.1), gamma=0.3)
     optimizer = torch.optim.AdamW([*network.parameters(), *criterion.parameters()], lr=1e-3)

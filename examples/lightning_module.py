@@ -10,7 +10,7 @@ from lightning import LightningModule, Trainer  # noqa: E402
 
 
 class Segmentation(LightningModule):
-    """A network and the loss beside it; what is deployed is ``self.network`` alone."""
+    """A network and its DejaVu loss; deploy ``self.network`` alone."""
 
     def __init__(self, network: torch.nn.Module, classes: int) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class Segmentation(LightningModule):
 
 
 def main(steps: int = 2, size: int = 32) -> torch.nn.Module:
-    """Train a few steps on made-up images; return what is deployed."""
+    """Train a few steps on random images; return the network to deploy."""
     module = Segmentation(torch.nn.Conv2d(3, 5, 3, padding=1), classes=5)
     data = [(torch.randn(3, size, size), torch.randint(5, (size, size))) for _ in range(4)]
     trainer = Trainer(max_steps=steps, accelerator="cpu", logger=False, enable_checkpointing=False)

@@ -10,7 +10,7 @@ CHANNELS = {"labels": 5, "depth": 1, "normals": 3}
 
 
 def main(size: int = 32) -> tuple[nn.ModuleDict, dict[str, Tensor], dict[str, Tensor]]:
-    """Take a step; return network, losses, and the DejaVu loss's own gradient for each head."""
+    """Take a step; return network, losses, and the gradient of the DejaVu loss for each head."""
     network = nn.ModuleDict({task: nn.Conv2d(16, width, 1) for task, width in CHANNELS.items()})
     network["trunk"] = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU())
     criterion = DejaVuLoss(sum(CHANNELS.values()), RandomBlocks(block=8, keep=0.3), gamma=0.3)
@@ -20,7 +20,7 @@ def main(size: int = 32) -> tuple[nn.ModuleDict, dict[str, Tensor], dict[str, Te
     features = network["trunk"](image)
     logits, depth, normals = (network[task](features) for task in CHANNELS)
     probabilities, depth, normals = logits.softmax(1), depth.sigmoid(), normalize(normals)
-    condition = torch.cat([probabilities, depth, normals], dim=1)  # each is bounded
+    condition = torch.cat([probabilities, depth, normals], dim=1)  # all bounded
     losses = {
         "labels": cross_entropy(logits, label),
         "depth": l1_loss(depth, target["depth"]),

@@ -1,4 +1,4 @@
-"""Depth by any network of segmentation_models_pytorch: python examples/smp_network.py."""
+"""Depth with any segmentation_models_pytorch network: python examples/smp_network.py."""
 
 import torch
 
@@ -14,8 +14,8 @@ def depth(output: torch.Tensor) -> torch.Tensor:
 
 
 def main(steps: int = 2, size: int = 64) -> tuple[torch.nn.Module, list[float]]:
-    """Train a few steps on made-up images; return the network and its losses."""
-    import_torchvision()  # smp imports it: this lets it pass beside a CPU build of torch, too
+    """Train a few steps on random images; return the network and its losses."""
+    import_torchvision()  # imported by smp; this also works with a CPU build of torch
     import segmentation_models_pytorch as smp
 
     network = smp.Unet("resnet18", encoder_weights=None, classes=1)

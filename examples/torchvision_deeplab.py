@@ -11,8 +11,8 @@ CLASSES = 19
 
 
 def main(steps: int = 2, size: int = 64) -> tuple[torch.nn.Module, list[float]]:
-    """Train a few steps on made-up images; return the network and its losses."""
-    torchvision = import_torchvision()  # `import torchvision`, also beside a CPU build of torch
+    """Train a few steps on random images; return the network and its losses."""
+    torchvision = import_torchvision()  # works with a CPU build of torch, too
     network = torchvision.models.segmentation.deeplabv3_resnet50(
         weights=None, weights_backbone=None, num_classes=CLASSES
     )
