@@ -25,6 +25,9 @@ from dejavu.study.run import Run, training_fields
 PHASES_FILE = Path("workflow/phases.json")
 """Code hashes of the embedded study's phases, in git: what DVC's stages know of the code."""
 
+REPORTING = ("report", "page")
+"""Phases that make tables, figures and the report of numbers, and no numbers."""
+
 Codes = dict[str, dict[str, str]]
 """Hash of the code of each phase, by DVC's stage and the phase's name."""
 

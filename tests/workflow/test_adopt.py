@@ -28,7 +28,6 @@ def recorded_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.rmtree(tree / "results", ignore_errors=True)
     (tree / "dvc.lock").unlink(missing_ok=True)
     write_study(tree, tasks=["depth"], methods=METHODS, seeds=[0])
-    run(tree, "python", "-m", "dejavu", "phases", "--write")
     commit(tree, "study")
     run(tree, "dvc", "remote", "add", "--default", "disk", str(tree.with_name("remote")))
     run(tree, "dvc", "repro")

@@ -172,7 +172,6 @@ def test_kills_change_no_number(finished_tree: Path, finished: Path) -> None:
     assert len(expected) > 10
     run(finished, "rm", "-rf", "results", "data/default", ".runs", ".snakemake", "logs")
     write_study(finished, tasks=["depth"])
-    run(finished, "python", "-m", "dejavu", "phases", "--write")
     moments = random.Random(1)
     for _ in range(2):
         process = subprocess.Popen(

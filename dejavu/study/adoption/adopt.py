@@ -29,7 +29,7 @@ from dejavu.study.adoption.plan import Step, plan_steps, write_params
 from dejavu.study.hashing import without_off
 from dejavu.study.jobs import JOBS, Job
 from dejavu.study.layout import Layout
-from dejavu.study.phases import PHASES_FILE, phase_codes
+from dejavu.study.phases import PHASES_FILE, REPORTING, phase_codes
 from dejavu.study.record import Execution, Record, read_record
 from dejavu.study.run import Run
 
@@ -263,15 +263,14 @@ def _save(study: str, adopted: Adopted) -> None:
 def _adopted_code(layout: Layout, commit: str) -> dict[str, str]:
     """Map present code hashes to those that DVC's stages knew when the results were made."""
     text = _git("show", f"{commit}:{PHASES_FILE}")
-    if text is None:
-        return {}
-    known: dict[str, dict[str, str]] = json.loads(text)
+    known: dict[str, dict[str, str]] = json.loads(text) if text else {}
     present = phase_codes(layout.params, adopted=False)
     return {
-        present[stage][name]: value
-        for stage, names in known.items()
-        for name, value in names.items()
-        if name in present.get(stage, {}) and present[stage][name] != value
+        code: known[stage][name]
+        for stage, codes in present.items()
+        for name, code in codes.items()
+        # Tables, figures and the report are not compared, but made again.
+        if name not in REPORTING and known.get(stage, {}).get(name, code) != code
     }
 
 
