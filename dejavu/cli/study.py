@@ -51,7 +51,7 @@ def phases(
 
 def tables(params: ParamsOption = DEFAULT) -> None:
     """Write the study's tables; print the main one and the findings."""
-    from dejavu.reporting.study import write_tables
+    from dejavu.reporting.write import write_tables
 
     layout = read_layout(params)
     with recorded("tables", layout):
@@ -62,7 +62,7 @@ def tables(params: ParamsOption = DEFAULT) -> None:
 
 def figures(params: ParamsOption = DEFAULT) -> None:
     """Draw the study's figures."""
-    from dejavu.reporting.study import draw_figures
+    from dejavu.reporting.write import draw_figures
 
     layout = read_layout(params)
     with recorded("figures", layout):
@@ -72,7 +72,7 @@ def figures(params: ParamsOption = DEFAULT) -> None:
 
 def report(params: ParamsOption = DEFAULT) -> None:
     """Write the study's report: one self-contained page."""
-    from dejavu.reporting.study import write_study_report
+    from dejavu.reporting.write import write_study_report
 
     layout = read_layout(params)
     with recorded("report", layout):

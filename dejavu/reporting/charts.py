@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
-from dejavu.reporting.sources import Spec
+from dejavu.reporting.collect import Spec
 from dejavu.reporting.statistics import paired_difference
 from dejavu.reporting.style import BETTER, INK, MUTED, SMALL, Dashes, note
 from dejavu.reporting.tables import Pairs

@@ -20,7 +20,8 @@ from dejavu.reporting.charts import (
     draw_differences,
     share_scale,
 )
-from dejavu.reporting.sources import Measured, Runs
+from dejavu.reporting.collect import Measured, Runs
+from dejavu.reporting.findings import metric_label
 from dejavu.reporting.style import (
     NEUTRAL,
     SMALL,
@@ -35,7 +36,6 @@ from dejavu.reporting.style import (
     text_width,
 )
 from dejavu.reporting.tables import Design, paired_values
-from dejavu.reporting.wording import metric_label
 from dejavu.runtime.files import whole_file
 
 if TYPE_CHECKING:

@@ -8,15 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from dejavu.config import Params
-from dejavu.reporting.formats import Table
-from dejavu.reporting.readable import (
-    readable_all_metrics,
-    readable_cost,
-    readable_gap,
-    readable_main,
-    readable_probes,
-)
-from dejavu.reporting.sources import (
+from dejavu.reporting.collect import (
     Measured,
     Runs,
     collect_costs,
@@ -25,7 +17,15 @@ from dejavu.reporting.sources import (
     collect_probes,
     collect_runs,
 )
+from dejavu.reporting.formats import Table
 from dejavu.reporting.tables import Design, all_metrics_table, main_table
+from dejavu.reporting.text_tables import (
+    readable_all_metrics,
+    readable_cost,
+    readable_gap,
+    readable_main,
+    readable_probes,
+)
 from dejavu.study.exhibits import TABLES
 from dejavu.study.layout import Layout
 

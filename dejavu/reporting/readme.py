@@ -4,10 +4,10 @@ from typing import Any
 
 import pandas as pd
 
+from dejavu.reporting.findings import difference_text, metric_header, outcome_of
 from dejavu.reporting.formats import Section, Table, to_markdown
 from dejavu.reporting.numbers import design
 from dejavu.reporting.tables import Design, records
-from dejavu.reporting.wording import difference_text, metric_header, outcome_of
 from dejavu.runtime.errors import DejaVuError
 from dejavu.study.layout import Layout
 

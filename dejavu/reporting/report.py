@@ -7,10 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from dejavu.reporting.formats import Table
-from dejavu.reporting.numbers import Numbers, tables_of
-from dejavu.reporting.readable import protocol_lines
-from dejavu.reporting.wording import (
+from dejavu.reporting.findings import (
     Verdict,
     cost_sentences,
     gap_sentences,
@@ -18,6 +15,9 @@ from dejavu.reporting.wording import (
     probe_sentences,
     verdicts,
 )
+from dejavu.reporting.formats import Table
+from dejavu.reporting.numbers import Numbers, tables_of
+from dejavu.reporting.text_tables import protocol_lines
 from dejavu.runtime.errors import DejaVuError
 from dejavu.runtime.files import write_text
 from dejavu.study.exhibits import FIGURES, TABLES

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dejavu.reporting.sources import Runs, Spec, TaskProtocol
+from dejavu.reporting.collect import Runs, Spec, TaskProtocol
 from dejavu.reporting.statistics import PairedDifference, paired_difference
 from dejavu.runtime.errors import DejaVuError
 

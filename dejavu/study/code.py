@@ -117,4 +117,4 @@ def cost_modules(params: Params) -> list[str]:
 
 def report_modules(params: Params) -> list[str]:
     """Name what turns metrics files into tables, figures and the report."""
-    return ["reporting.study", "reporting.qualitative"]
+    return ["reporting.write", "reporting.qualitative"]

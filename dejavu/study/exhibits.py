@@ -122,7 +122,7 @@ FIGURES = (
         per_task=True,
     ),
 )
-"""Drawn in `dejavu.reporting.study`, by name."""
+"""Drawn in `dejavu.reporting.write`, by name."""
 
 
 def exhibit_of(layout: Layout, path: Path) -> Table | Figure | None:

@@ -10,15 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from dejavu.reporting.figures import (
-    QualitativeRow,
-    draw_gap,
-    draw_paired_differences,
-    draw_qualitative,
-    draw_training_curves,
-    save,
-)
-from dejavu.reporting.sources import (
+from dejavu.reporting.collect import (
     CURVE_COLUMNS,
     GAP_COLUMNS,
     RUN_COLUMNS,
@@ -29,6 +21,14 @@ from dejavu.reporting.sources import (
     collect_curves,
     collect_gaps,
     collect_runs,
+)
+from dejavu.reporting.figures import (
+    QualitativeRow,
+    draw_gap,
+    draw_paired_differences,
+    draw_qualitative,
+    draw_training_curves,
+    save,
 )
 from dejavu.reporting.style import METHODS, NEUTRAL, REFERENCE
 from dejavu.reporting.tables import Design, main_table

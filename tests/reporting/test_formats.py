@@ -4,6 +4,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from dejavu.reporting.collect import collect_costs, collect_gaps, collect_probes, collect_runs
 from dejavu.reporting.formats import (
     Section,
     Table,
@@ -13,15 +14,14 @@ from dejavu.reporting.formats import (
     write_csv,
     write_table,
 )
-from dejavu.reporting.readable import (
+from dejavu.reporting.tables import Design, all_metrics_table, main_table
+from dejavu.reporting.text_tables import (
     readable_all_metrics,
     readable_cost,
     readable_gap,
     readable_main,
     readable_probes,
 )
-from dejavu.reporting.sources import collect_costs, collect_gaps, collect_probes, collect_runs
-from dejavu.reporting.tables import Design, all_metrics_table, main_table
 from tests.support.measured import Write
 
 

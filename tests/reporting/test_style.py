@@ -8,8 +8,8 @@ from pathlib import Path
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 
+from dejavu.reporting.collect import collect_gaps, collect_runs
 from dejavu.reporting.figures import draw_gap, draw_paired_differences, save
-from dejavu.reporting.sources import collect_gaps, collect_runs
 from dejavu.reporting.style import REFERENCE, method_colours, method_dashes
 from dejavu.reporting.tables import Design
 
@@ -51,7 +51,7 @@ import os, sys
 from pathlib import Path
 import numpy as np
 from dejavu.reporting.figures import *
-from dejavu.reporting.sources import *
+from dejavu.reporting.collect import *
 from dejavu.reporting.tables import Design
 
 source, target = map(Path, sys.argv[1:])
@@ -101,7 +101,7 @@ def test_a_backend_that_a_session_asks_for_is_still_its_own() -> None:
 
 
 def test_drawing_packages_are_imported_to_draw_alone() -> None:
-    modules = ("figures", "charts", "style", "tables", "readable", "formats")
+    modules = ("figures", "charts", "style", "tables", "text_tables", "formats")
     imports = "".join(f"import dejavu.reporting.{name}\n" for name in modules)
     loaded = run_python(f"import sys\n{imports}print(*sys.modules)").split()
     assert "pandas" in loaded

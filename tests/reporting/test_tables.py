@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dejavu.reporting.sources import collect_runs
+from dejavu.reporting.collect import collect_runs
 from dejavu.reporting.tables import (
     Design,
     all_metrics_table,

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dejavu.reporting.sources import (
+from dejavu.reporting.collect import (
     PROBE_COLUMNS,
     collect_costs,
     collect_curves,

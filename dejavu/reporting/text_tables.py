@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from dejavu.reporting.collect import PROBE_COLUMNS, Measured, Runs
+from dejavu.reporting.findings import difference_text, metric_header, outcome_of, value_text
 from dejavu.reporting.formats import Section, Table
-from dejavu.reporting.sources import PROBE_COLUMNS, Measured, Runs
 from dejavu.reporting.tables import PILOT_BELOW, Design, records
-from dejavu.reporting.wording import difference_text, metric_header, outcome_of, value_text
 
 Row = Mapping[str, Any]
 

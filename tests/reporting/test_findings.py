@@ -4,7 +4,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dejavu.reporting.sources import (
+from dejavu.reporting.collect import (
     COST_COLUMNS,
     Measured,
     collect_costs,
@@ -12,8 +12,7 @@ from dejavu.reporting.sources import (
     collect_probes,
     collect_runs,
 )
-from dejavu.reporting.tables import TABLE_COLUMNS, Design, main_table
-from dejavu.reporting.wording import (
+from dejavu.reporting.findings import (
     cost_sentences,
     difference_text,
     gap_sentences,
@@ -24,6 +23,7 @@ from dejavu.reporting.wording import (
     value_text,
     verdicts,
 )
+from dejavu.reporting.tables import TABLE_COLUMNS, Design, main_table
 
 DESIGN = Design(["depth"], ["fpn"], ["baseline", "dejavu"], "baseline")
 NAN = math.nan

@@ -16,11 +16,11 @@ from dejavu.reporting.figures import (
     draw_training_curves,
     save,
 )
+from dejavu.reporting.findings import headline, verdicts
 from dejavu.reporting.formats import write_csv, write_table
 from dejavu.reporting.numbers import Numbers, numbers_of, tables_of
 from dejavu.reporting.report import Content, write_report
 from dejavu.reporting.tables import Design, summarise
-from dejavu.reporting.wording import headline, verdicts
 from dejavu.runtime.files import write_text
 from dejavu.study.exhibits import FIGURES
 from dejavu.study.layout import Layout

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from dejavu.reporting.sources import Measured
+from dejavu.reporting.collect import Measured
 from dejavu.reporting.tables import PILOT_BELOW, Design, records
 
 Outcome = Literal["better", "worse", "undecided", "no interval", "undefined"]
