@@ -21,7 +21,7 @@ from dejavu.reporting.charts import (
     share_scale,
 )
 from dejavu.reporting.collect import Measured, Runs
-from dejavu.reporting.findings import metric_label
+from dejavu.reporting.labels import metric_label
 from dejavu.reporting.style import (
     NEUTRAL,
     SMALL,

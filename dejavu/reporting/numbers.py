@@ -20,11 +20,11 @@ from dejavu.reporting.collect import (
 from dejavu.reporting.formats import Table
 from dejavu.reporting.tables import Design, all_metrics_table, main_table
 from dejavu.reporting.text_tables import (
-    readable_all_metrics,
-    readable_cost,
-    readable_gap,
-    readable_main,
-    readable_probes,
+    lay_out_all_metrics,
+    lay_out_cost,
+    lay_out_gap,
+    lay_out_main,
+    lay_out_probes,
 )
 from dejavu.study.exhibits import TABLES
 from dejavu.study.layout import Layout
@@ -116,12 +116,12 @@ def tables_of(numbers: Numbers) -> dict[str, tuple[pd.DataFrame, Table]]:
 
 
 _MAKE: Mapping[str, Callable[[Numbers], tuple[pd.DataFrame, Table]]] = {
-    "main": lambda n: (n.main, readable_main(n.main, n.runs, n.design)),
+    "main": lambda n: (n.main, lay_out_main(n.main, n.runs, n.design)),
     "all_metrics": lambda n: (
         n.all_metrics,
-        readable_all_metrics(n.all_metrics, n.runs, n.design),
+        lay_out_all_metrics(n.all_metrics, n.runs, n.design),
     ),
-    "gap": lambda n: (n.gaps.frame, readable_gap(n.gaps, n.design)),
-    "probes": lambda n: (n.probes.frame, readable_probes(n.probes, n.design)),
-    "cost": lambda n: (n.costs.frame, readable_cost(n.costs, n.design)),
+    "gap": lambda n: (n.gaps.frame, lay_out_gap(n.gaps, n.design)),
+    "probes": lambda n: (n.probes.frame, lay_out_probes(n.probes, n.design)),
+    "cost": lambda n: (n.costs.frame, lay_out_cost(n.costs, n.design)),
 }

@@ -4,8 +4,9 @@ from typing import Any
 
 import pandas as pd
 
-from dejavu.reporting.findings import difference_text, metric_header, outcome_of
+from dejavu.reporting.findings import outcome_of
 from dejavu.reporting.formats import Section, Table, to_markdown
+from dejavu.reporting.labels import difference_text, metric_header
 from dejavu.reporting.numbers import design
 from dejavu.reporting.tables import Design, records
 from dejavu.runtime.errors import DejaVuError

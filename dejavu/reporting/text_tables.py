@@ -7,8 +7,9 @@ from typing import Any
 import pandas as pd
 
 from dejavu.reporting.collect import PROBE_COLUMNS, Measured, Runs
-from dejavu.reporting.findings import difference_text, metric_header, outcome_of, value_text
+from dejavu.reporting.findings import outcome_of
 from dejavu.reporting.formats import Section, Table
+from dejavu.reporting.labels import difference_text, metric_header, value_text
 from dejavu.reporting.tables import PILOT_BELOW, Design, records
 
 Row = Mapping[str, Any]
@@ -26,7 +27,7 @@ _PROBE_NOTES = [
 ]
 
 
-def readable_main(table: pd.DataFrame, runs: Runs, design: Design) -> Table:
+def lay_out_main(table: pd.DataFrame, runs: Runs, design: Design) -> Table:
     """Lay out `main_table`: a section per task, a row per network and method.
 
     Args:
@@ -57,7 +58,7 @@ def readable_main(table: pd.DataFrame, runs: Runs, design: Design) -> Table:
     return Table("main", caption, sections, 2, _run_notes(runs, design))
 
 
-def readable_all_metrics(table: pd.DataFrame, runs: Runs, design: Design) -> Table:
+def lay_out_all_metrics(table: pd.DataFrame, runs: Runs, design: Design) -> Table:
     """Lay out `all_metrics_table`: a section per task, a row per metric, network and method."""
     sections = []
     for task in design.tasks:
@@ -82,7 +83,7 @@ def readable_all_metrics(table: pd.DataFrame, runs: Runs, design: Design) -> Tab
     return Table("all_metrics", caption, sections, 3, _run_notes(runs, design))
 
 
-def readable_gap(gap: Measured, design: Design) -> Table:
+def lay_out_gap(gap: Measured, design: Design) -> Table:
     """Lay out the oracle gaps: a section per task, widest gap first."""
     sections = []
     for task in design.tasks:
@@ -106,7 +107,7 @@ def readable_gap(gap: Measured, design: Design) -> Table:
     return Table("gap", caption, sections, 3, [note])
 
 
-def readable_probes(probes: Measured, design: Design) -> Table:
+def lay_out_probes(probes: Measured, design: Design) -> Table:
     """Lay out the probes: a section per task that has any, a row per network and method."""
     sections = []
     for task in design.tasks:
@@ -134,7 +135,7 @@ def readable_probes(probes: Measured, design: Design) -> Table:
     return Table("probes", caption, sections, 3, _PROBE_NOTES if sections else [NO_PROBES])
 
 
-def readable_cost(cost: Measured, design: Design) -> Table:
+def lay_out_cost(cost: Measured, design: Design) -> Table:
     """Lay out the costs: a section per task, a row per network and method."""
     sections = []
     for task in design.tasks:

@@ -14,13 +14,10 @@ from dejavu.reporting.collect import (
 )
 from dejavu.reporting.findings import (
     cost_sentences,
-    difference_text,
     gap_sentences,
     headline,
-    metric_header,
     outcome_of,
     probe_sentences,
-    value_text,
     verdicts,
 )
 from dejavu.reporting.tables import TABLE_COLUMNS, Design, main_table
@@ -105,14 +102,6 @@ def test_the_network_is_named_where_there_are_several() -> None:
     several = Design(["depth"], ["fpn", "resnet"], ["baseline", "dejavu"], "baseline")
     (verdict,) = verdicts(pd.DataFrame([row], columns=TABLE_COLUMNS), several)
     assert verdict.text.startswith("depth, dejavu on resnet: RMSE")
-
-
-def test_numbers_and_headers() -> None:
-    assert value_text(51.234, 0.456, "%") == "51.23 ± 0.46"
-    assert value_text(0.51234, NAN, "m") == "0.5123"
-    assert difference_text(-0.004, -0.1, 0.092, "%") == "-0.00 [-0.10, 0.09]"
-    assert metric_header("abs_rel", "1", False) == "AbsRel ↓"
-    assert metric_header("within_11.25", "%", True) == "within 11.25 (%) ↑"
 
 
 def test_gap_sentences_name_the_methods_redactions(gap_paths: list[Path], design: Design) -> None:

@@ -16,11 +16,11 @@ from dejavu.reporting.formats import (
 )
 from dejavu.reporting.tables import Design, all_metrics_table, main_table
 from dejavu.reporting.text_tables import (
-    readable_all_metrics,
-    readable_cost,
-    readable_gap,
-    readable_main,
-    readable_probes,
+    lay_out_all_metrics,
+    lay_out_cost,
+    lay_out_gap,
+    lay_out_main,
+    lay_out_probes,
 )
 from tests.support.measured import Write
 
@@ -28,7 +28,7 @@ from tests.support.measured import Write
 def _main(paths: list[Path], design: Design) -> tuple[pd.DataFrame, Table]:
     runs = collect_runs(paths)
     frame = main_table(runs, design)
-    return frame, readable_main(frame, runs, design)
+    return frame, lay_out_main(frame, runs, design)
 
 
 def test_files_are_byte_identical_whatever_the_order(
@@ -92,7 +92,7 @@ def test_an_undefined_difference_is_not_an_empty_cell(
 
 def test_all_metrics_puts_methods_below_each_other(run_paths: list[Path], design: Design) -> None:
     runs = collect_runs(run_paths)
-    table = readable_all_metrics(all_metrics_table(runs, design), runs, design)
+    table = lay_out_all_metrics(all_metrics_table(runs, design), runs, design)
     assert [row[:2] for row in table.sections[0].rows] == [
         ["mIoU (%) ↑", "dejavu"],
         ["mIoU (%) ↑", "baseline"],
@@ -103,11 +103,11 @@ def test_all_metrics_puts_methods_below_each_other(run_paths: list[Path], design
 
 
 def test_gap_and_cost_tables(gap_paths: list[Path], cost_paths: list[Path], design: Design) -> None:
-    gap = readable_gap(collect_gaps(gap_paths), design)
+    gap = lay_out_gap(collect_gaps(gap_paths), design)
     assert gap.sections[0].rows[0] == ["blank", "limit", "", "1.0000", "0.5000", "50.0"]
     assert gap.sections[0].rows[1][2] == "dejavu"
     assert gap.sections[0].rows[2][-1] == "-1.0"
-    cost = readable_cost(collect_costs(cost_paths), design)
+    cost = lay_out_cost(collect_costs(cost_paths), design)
     assert cost.sections[1].rows[1] == [
         *("dejavu", "fpn", "37.5", "1.25", "1", "1.00", "301,234", "301,234", "1.5"),
     ]
@@ -115,7 +115,7 @@ def test_gap_and_cost_tables(gap_paths: list[Path], cost_paths: list[Path], desi
 
 
 def test_probe_table(probe_paths: list[Path], design: Design) -> None:
-    table = readable_probes(collect_probes(probe_paths), design)
+    table = lay_out_probes(collect_probes(probe_paths), design)
     segmentation, depth = table.sections
     assert segmentation.header == [
         *("segmentation", "network", "redaction", "zeros", "live", "detached", "ground truth"),
@@ -143,7 +143,7 @@ def test_probe_table(probe_paths: list[Path], design: Design) -> None:
 
 
 def test_tasks_without_probes_are_left_out(probe_paths: list[Path], design: Design) -> None:
-    table = readable_probes(collect_probes(probe_paths[1:]), design)
+    table = lay_out_probes(collect_probes(probe_paths[1:]), design)
     assert [section.header[0] for section in table.sections] == ["depth"]
 
 
@@ -151,7 +151,7 @@ def test_a_study_without_probes_says_so(
     no_probe_paths: list[Path], design: Design, tmp_path: Path
 ) -> None:
     probes = collect_probes(no_probe_paths)
-    write_table(probes.frame, readable_probes(probes, design), tmp_path)
+    write_table(probes.frame, lay_out_probes(probes, design), tmp_path)
     csv, md, tex = ((tmp_path / f"probes.{suffix}").read_text() for suffix in _SUFFIXES)
     assert csv == ("task,network,method,redaction,zeros,live,detached,ground_truth,argmax\n")
     assert md.endswith("\n\n- No method of the study regenerates from a live prediction.\n")
@@ -180,8 +180,8 @@ def test_tex_is_balanced_and_ascii(
 ) -> None:
     for table in (
         _main(run_paths, design)[1],
-        readable_gap(collect_gaps(gap_paths), design),
-        readable_probes(collect_probes(probe_paths), design),
+        lay_out_gap(collect_gaps(gap_paths), design),
+        lay_out_probes(collect_probes(probe_paths), design),
     ):
         text = to_tex(table)
         assert text.isascii()

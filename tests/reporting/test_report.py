@@ -87,11 +87,11 @@ def test_holds_every_table_once_in_its_section(content: Content, tmp_path: Path)
     tables = tables_of(content.numbers)
     assert list(tables) == [table.name for table in TABLES]
     for table in TABLES:
-        readable = tables[table.name][1]
-        assert readable.name == table.name
-        assert text.count(f"<figcaption>{escape(readable.caption)}</figcaption>") == 1
+        shown = tables[table.name][1]
+        assert shown.name == table.name
+        assert text.count(f"<figcaption>{escape(shown.caption)}</figcaption>") == 1
         section = text[text.index(f'<h2 id="{table.section}">') :].partition("<h2")[2]
-        assert escape(readable.caption) in section.partition("<h2")[0]
+        assert escape(shown.caption) in section.partition("<h2")[0]
 
 
 def test_pictures_name_their_reference_and_task(content: Content, tmp_path: Path) -> None:
