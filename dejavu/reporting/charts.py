@@ -1,4 +1,4 @@
-"""Single charts, drawn by seaborn into axes that `dejavu.reporting.figures` arranges."""
+"""Single charts, drawn by seaborn into the axes that `dejavu.reporting.figures` arranges."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -35,14 +35,14 @@ def draw_curves(
     colours: Mapping[str, str],
     dashes: Mapping[str, Dashes],
 ) -> None:
-    """Draw one loss by step: a thin line per seed, a thick one for the mean of a method's seeds.
+    """Draw one loss by step: a thin line per seed, a thick one per method for the mean.
 
     Args:
-        ax: where to draw.
-        cell: rows of one task and network, in the columns of `collect_curves`.
-        loss: the column to draw; rows without it are left out.
-        colours: by method, the undermost first.
-        dashes: by method, of the mean.
+        ax: axes to draw into.
+        cell: rows of one task and network, with the columns of `collect_curves`.
+        loss: the column to draw; rows without a value are skipped.
+        colours: colour of each method; the first is drawn beneath the others.
+        dashes: dash pattern of each method's mean.
     """
     import seaborn as sns
 
@@ -75,15 +75,15 @@ def draw_differences(
     colours: Mapping[str, str],
     confidence: float,
 ) -> None:
-    """Draw a line per method, from the top: seeds as dots, their mean, and its interval.
+    """Draw a row per method, from the top: a dot per seed, the mean and its interval.
 
     A method with an undefined value has no mean, as in the tables.
 
     Args:
-        ax: where to draw.
-        drawn: values by method, paired by seed; at least one method.
+        ax: axes to draw into.
+        drawn: values of each method, paired by seed; at least one method.
         spec: the metric.
-        colours: by method.
+        colours: colour of each method.
         confidence: level of the intervals, in (0, 1).
     """
     import seaborn as sns
@@ -111,7 +111,7 @@ def draw_differences(
 
 
 def _seeds(drawn: Mapping[str, Pairs]) -> pd.DataFrame:
-    """Tabulate the differences by seed, with the lines that means and, above them, dots lie on."""
+    """Tabulate the differences by seed, with heights for the mean and, above it, the dots."""
     rows = [
         (method, line, line - 0.22, treated - reference)
         for line, (method, pairs) in enumerate(drawn.items())
@@ -122,7 +122,7 @@ def _seeds(drawn: Mapping[str, Pairs]) -> pd.DataFrame:
 
 
 def _defined(drawn: Mapping[str, Pairs]) -> list[str]:
-    """Name the methods that have a mean; of the others seaborn would average the defined seeds."""
+    """List the methods that have a mean; seaborn would average the defined seeds of the others."""
     return [
         method
         for method, pairs in drawn.items()
@@ -131,20 +131,20 @@ def _defined(drawn: Mapping[str, Pairs]) -> list[str]:
 
 
 def _interval(values: pd.Series, confidence: float) -> tuple[float, float]:
-    """Return the ends of the interval of the tables."""
+    """Return the ends of the confidence interval, computed as in the tables."""
     found = paired_difference([0.0] * len(values), values.tolist(), confidence)
     return found.low, found.high
 
 
 def _label_lines(ax: "Axes", methods: Sequence[str]) -> None:
-    """Name one line per method, from the top; above them is room for the direction."""
+    """Label a row per method, from the top, with room above for the direction."""
     ax.set_yticks(range(len(methods)), list(methods))
     ax.set_ylim(len(methods) - 0.5, -0.95)
     _strip_left(ax)
 
 
 def _symmetric_limits(ax: "Axes") -> None:
-    """Put zero in the middle: neither side is to look favoured."""
+    """Put zero in the middle, so that neither side looks favoured."""
     from matplotlib.ticker import MaxNLocator
 
     reach = 1.05 * max(abs(limit) for limit in ax.get_xlim())
@@ -153,7 +153,7 @@ def _symmetric_limits(ax: "Axes") -> None:
 
 
 def _mark_direction(ax: "Axes", spec: Spec) -> None:
-    """Shade the side of improvement, name it, and write the unit."""
+    """Shade and label the side of improvement, and write the unit."""
     low, high = ax.get_xlim()
     side = (0, high) if spec.higher_is_better else (low, 0)
     ax.axvspan(*side, color=BETTER, alpha=0.08, linewidth=0, zorder=0)
@@ -181,10 +181,10 @@ def draw_bars(
     """Draw one task's oracle gaps as horizontal bars, each with its number.
 
     Args:
-        ax: where to draw.
-        rows: of one task, with the columns ``label`` and ``percent``.
+        ax: axes to draw into.
+        rows: rows of one task, with the columns ``label`` and ``percent``.
         order: all labels, from the top; a label without a row has no bar.
-        palette: colour by label.
+        palette: colour of each label.
     """
     import seaborn as sns
 
@@ -200,12 +200,12 @@ def draw_bars(
 
 
 def _percent(value: float) -> str:
-    """Write a percentage, with a minus as long as a plus; nothing for a value that is undefined."""
+    """Format a percentage with a typographic minus; an undefined value gives no text."""
     return "" if math.isnan(value) else f"{value:.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def share_scale(axes: "Sequence[Axes]") -> None:
-    """Give all tasks one scale, for their gaps are to be compared, and room for the numbers."""
+    """Put all tasks on one scale, so that gaps can be compared, with room for the numbers."""
     ends = [0.0, *(limit for ax in axes for limit in ax.dataLim.intervalx if math.isfinite(limit))]
     low, high = min(ends), max(ends)
     room = 0.25 * (high - low) or 1
@@ -214,7 +214,7 @@ def share_scale(axes: "Sequence[Axes]") -> None:
 
 
 def _strip_left(ax: "Axes") -> None:
-    """Leave the vertical axis its labels alone, and those in the first column alone."""
+    """Remove the left spine and ticks; keep tick labels in the first column only."""
     import seaborn as sns
 
     sns.despine(ax=ax, left=True)

@@ -1,4 +1,4 @@
-"""Metrics files and training logs, read and held against each other before anything is shown."""
+"""Collect metrics files and training logs into frames, and refuse incomparable ones."""
 
 import json
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -43,14 +43,14 @@ class Spec:
 
 @dataclass(frozen=True)
 class TaskProtocol:
-    """What all runs of a task were scored by.
+    """The protocol by which all runs of a task were scored.
 
     Attributes:
-        primary: the metric that the accuracy claim is about.
-        boundary: the metric that the boundary claim is about.
+        primary: the metric of the accuracy claim.
+        boundary: the metric of the boundary claim.
         images: number of images scored.
         protocol: the source of the ground truth, and the settings of the evaluation.
-        notes: what a reader should know of the data.
+        notes: remarks on the data, for readers of the tables.
         metrics: every metric, in the order of the files.
     """
 
@@ -68,13 +68,13 @@ class TaskProtocol:
 
 @dataclass(frozen=True)
 class Runs:
-    """Scored runs that may stand in one table.
+    """Scored runs that can be compared in one table.
 
     Attributes:
-        study: the study that all are of.
-        split: the split that all were scored on.
-        frame: one row per run and metric, in the columns ``RUN_COLUMNS``.
-        protocols: by task, what its runs were scored by.
+        study: name of their study.
+        split: the split on which all were scored.
+        frame: one row per run and metric, with the columns ``RUN_COLUMNS``.
+        protocols: the protocol of each task.
     """
 
     study: str
@@ -85,7 +85,7 @@ class Runs:
 
 @dataclass(frozen=True)
 class Measured:
-    """Rows of the gap, probe or cost files, and the conditions under which all were measured."""
+    """Rows of the gap, probe or cost files, and the conditions of their measurement."""
 
     frame: pd.DataFrame
     conditions: dict[str, Any]
@@ -95,15 +95,15 @@ def collect_runs(paths: Iterable[Path]) -> Runs:
     """Read metrics files, in any order, into one tidy frame.
 
     Args:
-        paths: metrics files as the evaluation writes them, one per run.
+        paths: metrics files written by the evaluation, one per run.
 
     Returns:
-        The runs, sorted by task, network, method and seed; metrics are in the order of the files.
+        The runs, sorted by task, network, method and seed; metrics keep the files' order.
 
     Raises:
-        DejaVuError: there is no file, one is damaged, or two may not stand in one table: another
-            study, data set or split, another protocol or other metrics for the same task, or
-            the same run twice. The message names the files.
+        DejaVuError: there is no file, one is damaged, or two cannot be compared: they differ in
+            study, data set or split, or in protocol or metrics of the same task, or are of the
+            same run. The message names the files.
     """
     files = [(path, _read_run(path)) for path in sorted(paths)]
     _refuse_none(files, "metrics file")
@@ -151,7 +151,7 @@ def collect_probes(paths: Iterable[Path]) -> Measured:
     """Read probe files, one per task or one for all; rows stay in the order given.
 
     Returns:
-        Rows in the columns ``PROBE_COLUMNS``, none where no method regenerates from a live
+        Rows with the columns ``PROBE_COLUMNS``; no rows if no method regenerates from a live
         prediction. ``argmax`` is NaN for tasks that have no hard prediction.
 
     Raises:
@@ -208,7 +208,7 @@ def _read_run(path: Path) -> dict[str, Any]:
     for key in ("primary", "boundary"):
         if run[key] not in names:
             raise DejaVuError(
-                f"{path}: the {key} metric {run[key]!r} is none of its metrics "
+                f"{path}: the {key} metric {run[key]!r} is not among its metrics "
                 f"({', '.join(names)}); evaluate the run again"
             )
     return run
@@ -270,13 +270,13 @@ def _refuse_different(
                 name = "metrics" if field == "specs" else field
                 one, other = _contrast(first[field], file[field])
                 raise DejaVuError(
-                    f"{first_path} and {path} differ in {name} ({one} and {other}): they may not "
-                    "stand in one table; make both with one study"
+                    f"{first_path} and {path} differ in {name} ({one} and {other}): they cannot "
+                    "be compared in one table; make both with one study"
                 )
 
 
 def _contrast(one: Any, other: Any) -> tuple[Any, Any]:
-    """Leave out what two settings or two lists of metrics have in common."""
+    """Return two values to show in a message: of mappings, only the keys that differ."""
     if isinstance(one, dict) and isinstance(other, dict):
         keys = sorted(k for k in {*one, *other} if one.get(k) != other.get(k))
         return {k: one.get(k) for k in keys}, {k: other.get(k) for k in keys}

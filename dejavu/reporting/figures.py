@@ -1,6 +1,6 @@
-"""Figures of a study, drawn by seaborn: each function returns one, which pyplot does not know of.
+"""Figures of a study, drawn by seaborn; each function returns one, unknown to pyplot.
 
-Seaborn has no chart for sheets of pictures: matplotlib draws them by itself.
+Sheets of pictures are drawn by matplotlib alone: seaborn has no chart for them.
 """
 
 import math
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 DPI = 150
 """Pixels per inch of a saved figure."""
 
-_LABEL_CHARACTERS = 36  # of a redaction's label, before it goes on in the next line
+_LABEL_CHARACTERS = 36  # in a line of a redaction's label, before it wraps
 
 
 @dataclass(frozen=True)
@@ -61,20 +61,20 @@ class QualitativeRow:
 
 
 def save(figure: "Figure", path: Path) -> None:
-    """Write a figure as PNG, whole or not at all; the same figure gives the same bytes."""
+    """Write a figure as PNG, atomically; the same figure gives the same bytes."""
     with styled(), whole_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
 
 
 def draw_training_curves(curves: pd.DataFrame, design: Design) -> "Figure":
-    """Draw task loss and L_DV by step: seeds thin, their mean thick.
+    """Draw task loss and L_DV by step: thin lines for seeds, thick ones for their mean.
 
     Args:
-        curves: what `collect_curves` returned.
+        curves: result of `collect_curves`.
         design: tasks, networks and methods, in order.
 
     Returns:
-        A column per task and network, task loss above and L_DV, unweighted, below; a single pair
+        A column per task and network, with the task loss above the unweighted L_DV; a single pair
         is side by side. The reference has no L_DV.
     """
     colours = method_colours(design.methods, design.reference)
@@ -101,10 +101,10 @@ def draw_paired_differences(runs: Runs, design: Design) -> "Figure":
 
     Args:
         runs: the scored runs.
-        design: what to compare; every method but the reference gets a line.
+        design: the comparison; every method but the reference gets a row.
 
     Returns:
-        A column per task and network, the primary metric above and the boundary metric below; a
+        A column per task and network, with the primary metric above the boundary metric; a
         single pair is side by side. A method whose metric is undefined for some seed has no mean.
     """
     pairs = paired_values(runs, design)
@@ -132,7 +132,7 @@ def draw_gap(gap: Measured, design: Design) -> "Figure":
     """Draw each redaction's oracle gap as a bar, in its method's colour or in grey.
 
     Args:
-        gap: what `collect_gaps` returned.
+        gap: result of `collect_gaps`.
         design: tasks and methods, in order.
 
     Returns:
@@ -159,11 +159,11 @@ def draw_gap(gap: Measured, design: Design) -> "Figure":
 
 
 def draw_qualitative(rows: Sequence[QualitativeRow]) -> "Figure":
-    """Draw scenes below each other, each pixel as a square.
+    """Draw one scene per row, each pixel as a square.
 
     Raises:
-        ValueError: there is no row, rows have other columns than the first, or a panel is not
-            H x W x 3 uint8.
+        ValueError: there is no row, a row's columns differ from the first row's, or a panel is
+            not H x W x 3 uint8.
     """
     _check_sheet(rows)
     titles = [title for title, _ in rows[0].panels]
@@ -190,7 +190,7 @@ def _add_legend(
     dashes: Mapping[str, Dashes],
     columns: int,
 ) -> None:
-    """Name the methods below all axes: a legend inside them would cover curves."""
+    """Add a legend below all axes: inside them it would cover curves."""
     from matplotlib.lines import Line2D
 
     handles = [
@@ -207,7 +207,7 @@ def _legend_size(labels: Sequence[str], width: float) -> tuple[int, float]:
 
 
 def _bars(gaps: pd.DataFrame, design: Design) -> tuple[pd.DataFrame, list[str], dict[str, str]]:
-    """Add the columns ``label`` and ``percent``; also return labels from the top, and colours."""
+    """Add the columns ``label`` and ``percent``; return the labels from the top and colours too."""
     methods = gaps["method"].fillna("").astype(str)
     labels = [_bar_label(*row) for row in zip(gaps["redaction"], methods, strict=True)]
     frame = gaps.assign(label=labels, percent=100 * gaps["gap"].astype(float))
@@ -221,7 +221,7 @@ def _bars(gaps: pd.DataFrame, design: Design) -> tuple[pd.DataFrame, list[str], 
 
 
 def _bar_label(redaction: str, method: str) -> str:
-    """Write a redaction and, below it, the method that uses it, if any."""
+    """Return the label of a redaction and, below it, of the method that uses it, if any."""
     parts = [redaction, method] if method else [redaction]
     return "\n".join(textwrap.fill(part, _LABEL_CHARACTERS) for part in parts)
 
@@ -238,7 +238,7 @@ def _columns(design: Design) -> list[tuple[str, str]]:
 
 
 def _title(task: str, network: str, design: Design, rest: str, width: float) -> str:
-    """Name a panel of ``width`` inches; a long name takes two lines."""
+    """Return the title of a panel of ``width`` inches; a long title wraps."""
     where = f"{task}, {network}" if len(design.networks) > 1 else task
     return textwrap.fill(where + rest, int(width / 0.105))
 

@@ -18,12 +18,12 @@ _MOST_LISTED = 6
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one paired difference says.
+    """The verdict on one paired difference.
 
     Attributes:
         task: the task.
         network: the network.
-        method: the method that is compared with the reference.
+        method: the method, compared with the reference.
         metric: name of the metric.
         outcome: ``better`` or ``worse`` only where the interval excludes zero.
         text: one English sentence.
@@ -38,7 +38,7 @@ class Verdict:
 
 
 def outcome_of(delta: float, low: float, high: float, higher_is_better: bool) -> Outcome:
-    """Say whether an interval excludes zero, and on which side.
+    """Decide whether an interval excludes zero, and on which side.
 
     Example:
         >>> outcome_of(-0.2, -0.3, -0.1, higher_is_better=False)
@@ -54,11 +54,11 @@ def outcome_of(delta: float, low: float, high: float, higher_is_better: bool) ->
 
 
 def verdicts(table: pd.DataFrame, design: Design) -> list[Verdict]:
-    """Say in one sentence each what the differences of a table mean.
+    """Judge each difference of a table in one sentence.
 
     Args:
-        table: what `main_table` or `all_metrics_table` returned.
-        design: what was compared.
+        table: result of `main_table` or `all_metrics_table`.
+        design: the comparison.
 
     Returns:
         One verdict per task, network, method other than the reference, and metric.
@@ -68,7 +68,7 @@ def verdicts(table: pd.DataFrame, design: Design) -> list[Verdict]:
 
 
 def headline(found: Sequence[Verdict], design: Design, seeds: int) -> str:
-    """Count the outcomes of verdicts in one sentence, and say whether they are a pilot's."""
+    """Count the outcomes of verdicts in one sentence, which also marks a pilot."""
     if not found:
         return f"The study has no method to compare with {design.reference}."
     counts = {name: sum(v.outcome == name for v in found) for name in ("better", "worse")}
@@ -85,7 +85,7 @@ def headline(found: Sequence[Verdict], design: Design, seeds: int) -> str:
 
 
 def gap_sentences(gap: Measured, design: Design) -> list[str]:
-    """Say, per task, how much the ground truth lowers L_DV under the methods' redactions."""
+    """State, per task, how much the ground truth lowers L_DV under the methods' redactions."""
     sentences = []
     frame = gap.frame
     for task in design.tasks:
@@ -104,7 +104,7 @@ def gap_sentences(gap: Measured, design: Design) -> list[str]:
 
 
 def probe_sentences(probes: Measured, design: Design) -> list[str]:
-    """Say, per task, how much each method's live prediction changes L_DV, and what others do."""
+    """State, per task, how much live predictions and other conditions change L_DV, by method."""
     sentences = []
     for task in design.tasks:
         rows = records(probes.frame[probes.frame["task"] == task])
@@ -118,7 +118,7 @@ def probe_sentences(probes: Measured, design: Design) -> list[str]:
 
 
 def cost_sentences(cost: Measured, design: Design) -> list[str]:
-    """Say, per task and network, what the methods cost at inference and in training."""
+    """State, per task and network, the methods' cost at inference and in training."""
     sentences = []
     for (task, network), rows in cost.frame.groupby(["task", "network"], sort=False):
         others = records(rows[rows["method"] != design.reference])
@@ -148,7 +148,7 @@ def _probe(row: dict[str, Any], design: Design) -> str:
 
 
 def _deployed(rows: Sequence[dict[str, Any]], design: Design) -> str:
-    """Say which methods deploy another network than the reference, and how much larger it is."""
+    """State which methods deploy a different network from the reference's, and its size."""
     name = design.reference
     reference = next(row for row in rows if row["method"] == name)
     others = []
@@ -174,7 +174,7 @@ def _size(parameters: float, flops: float) -> str:
 
 
 def _listed(values: Mapping[str, float]) -> str:
-    """List the texts; of more than ``_MOST_LISTED``, those of the smallest and largest value."""
+    """Join the texts; of more than ``_MOST_LISTED``, those of the smallest and largest value."""
     if len(values) <= _MOST_LISTED:
         return ", ".join(values)
     low, high = (choose(values, key=values.__getitem__) for choose in (min, max))

@@ -33,7 +33,7 @@ _MINUS = re.compile(r"(?<![\w.)])-(?=\d)")
 
 @dataclass(frozen=True)
 class Section:
-    """Rows below a header of their own; all cells are plain text."""
+    """A header and the rows below it; all cells are plain text."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -41,13 +41,13 @@ class Section:
 
 @dataclass(frozen=True)
 class Table:
-    """A table for people.
+    """A text table.
 
     Attributes:
-        name: identifier, the file name without its suffix.
-        caption: what the table shows.
-        sections: all with the same number of columns.
-        text_columns: how many columns, from the left, hold text; the others hold numbers.
+        name: identifier, and file name without suffix.
+        caption: text above the table.
+        sections: sections with the same number of columns.
+        text_columns: number of columns, from the left, that hold text; the others hold numbers.
         notes: lines below the table.
     """
 
@@ -96,9 +96,9 @@ def to_markdown(table: Table) -> str:
 
 
 def to_tex(table: Table) -> str:
-    """Render a table in LaTeX as a ``longtable``, which may be longer than a page.
+    """Render a table in LaTeX as a ``longtable``, which may span pages.
 
-    It needs the packages booktabs and longtable; a table without sections is its text alone.
+    It needs the packages booktabs and longtable; without sections, it has only the text.
     """
     caption = escape_tex(table.caption)
     lines = [
@@ -114,7 +114,7 @@ def to_tex(table: Table) -> str:
 
 
 def escape_tex(text: str) -> str:
-    r"""Write plain text so that LaTeX prints it as it stands.
+    r"""Escape plain text for LaTeX.
 
     Example:
         >>> print(escape_tex("random_blocks: 5 % [-0.3, 1.0]"))

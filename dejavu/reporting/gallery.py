@@ -1,8 +1,8 @@
 """The gallery: every redaction, its spectrum and its regeneration, to choose a redaction by eye.
 
-On two photographs that scikit-image ships and on two procedural rooms. A regeneration module of
-its own is trained for each redaction, for a few steps and without a network beside it: the
-pictures show what a redaction removes and what can be given back, not what a study would reach.
+It shows two photographs from scikit-image and two procedural rooms. Each redaction has its own
+regeneration module, trained for a few steps and without a network: the pictures show the effect of
+a redaction and how well it can be undone, not the quality that a study would reach.
 """
 
 import textwrap
@@ -75,13 +75,13 @@ SHOWN: list[RedactionParams] = TypeAdapter(list[RedactionParams]).validate_pytho
 """The rows of the gallery: every redaction, and every fill once, written as in a params file."""
 
 CLUSTERS = 6
-"""Colours that the stand-in segmentation of the photographs tells apart."""
+"""Number of clusters in the stand-in segmentation of the photographs."""
 
 SPECTRUM_RANGE = (-2.0, 2.0)
 """Decades of the spectrum's magnitude from black to white, the same in all pictures."""
 
 _LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601
-# Shades that are drawn: fewer than 256 are not missed, and the files are a third smaller.
+# Number of shades: below 256 no difference is seen, and the files are a third smaller.
 _SHADES, _SPECTRUM_SHADES = 48, 16
 _CROP = 64  # side of the training crops and of the rooms, pixels
 _TRAINING_SCENES = 96
@@ -89,16 +89,16 @@ _TRAINING_SCENES = 96
 
 @dataclass(frozen=True)
 class Scenes:
-    """Images to train regeneration on, and those to show.
+    """Images to train regeneration on, and images to show.
 
     Attributes:
-        names: of the images that are shown.
-        pool: N x 3 x H x W, normalised; random crops and flips of them are trained on.
-        pool_label: N x H x W, int64.
-        image: B x 3 x H x W, normalised, the images that are shown.
-        label: B x H x W, int64; one-hot it is what regeneration is conditioned on.
-        task: encodes and draws the labels.
-        note: what the labels are, and how the images shown relate to those trained on.
+        names: names of the shown images.
+        pool: training images, N x 3 x H x W, normalised; cropped and flipped at random.
+        pool_label: labels of the training images, N x H x W, int64.
+        image: shown images, B x 3 x H x W, normalised.
+        label: their labels, B x H x W, int64; regeneration is conditioned on their one-hot form.
+        task: the task that encodes and draws the labels.
+        note: the origin of the labels, and the relation of shown to training images.
     """
 
     names: Sequence[str]
@@ -110,7 +110,7 @@ class Scenes:
     note: str
 
     def crops(self, count: int, draws: Generator) -> tuple[Tensor, Tensor]:
-        """Draw ``count`` crops of the pool, mirrored or not: images and one-hot conditions."""
+        """Draw ``count`` random crops and flips of the pool: images and one-hot conditions."""
         crops = [self._crop(draws) for _ in range(count)]
         image, label = (torch.stack(maps) for maps in zip(*crops, strict=True))
         return image, self.task.encode(label)
@@ -128,15 +128,15 @@ class Scenes:
 def draw_gallery(output: Path, steps: int = 500, progress: Progress = silent) -> list[Path]:
     """Draw ``gallery-photographs.png`` and ``gallery-rooms.png``.
 
-    Computed on the CPU by one thread: the same steps give the same bytes on a machine.
+    Computed on one CPU thread: on one machine, the same steps give the same bytes.
 
     Args:
-        output: folder to write to, made if it is missing.
+        output: output folder, created if missing.
         steps: training steps of each regeneration module, at least 1.
         progress: called after each redaction.
 
     Returns:
-        The files that were written.
+        The written files.
 
     Raises:
         ValueError: ``steps`` is less than 1.
@@ -159,7 +159,7 @@ def draw_gallery(output: Path, steps: int = 500, progress: Progress = silent) ->
 
 
 def photographs() -> Scenes:
-    """Make two photographs, 192 x 192, and their stand-in segmentation; nothing is downloaded."""
+    """Load two photographs, 192 x 192, and segment them; nothing is downloaded."""
     taken = {"astronaut": data.astronaut(), "coffee": data.coffee()}
     corners = (4, 32), (20, 48)
     squares = np.stack([_square(picture, 192) for picture in taken.values()])
@@ -234,7 +234,7 @@ def spectrum(image: Tensor) -> Tensor:
         image: B x 3 x H x W, normalised RGB.
 
     Returns:
-        B x H x W, log10 of the magnitude, float64; magnitudes below 1e-12 count as that.
+        B x H x W, log10 of the magnitude, float64; magnitudes are clamped to at least 1e-12.
 
     Example:
         >>> grey = torch.ones(1, 3, 4, 4)
@@ -249,7 +249,7 @@ def spectrum(image: Tensor) -> Tensor:
 
 
 def train_crm(scenes: Scenes, redaction: RedactionParams, train: TrainParams) -> DejaVuLoss:
-    """Train a module of the usual size alone; all pixels count, since all of them are shown."""
+    """Train a regeneration module of the default size; its loss covers all pixels."""
     with torch.random.fork_rng():
         torch.manual_seed(fold(0, "gallery criterion"))
         removes = build_redaction(redaction.model_dump())
@@ -266,7 +266,7 @@ def train_crm(scenes: Scenes, redaction: RedactionParams, train: TrainParams) ->
 
 
 def regenerate(criterion: DejaVuLoss, scenes: Scenes) -> list[Regeneration]:
-    """Redact and regenerate each image that is shown, with draws of its own."""
+    """Redact and regenerate each shown image, with its own random draws."""
     condition = scenes.task.encode(scenes.label)
     with torch.inference_mode():
         return [
@@ -284,8 +284,8 @@ def draw_sheet(rows: Sequence[QualitativeRow], names: Sequence[str], note: str) 
 
     Args:
         rows: the originals, then the redactions; a title is NAME or NAME(SETTINGS).
-        names: of the images.
-        note: what is written below the pictures.
+        names: names of the images.
+        note: text below the pictures.
     """
     page = _Page(len(names), len(rows))
     with styled():
@@ -306,9 +306,9 @@ def draw_sheet(rows: Sequence[QualitativeRow], names: Sequence[str], note: str) 
 
 
 class _Page:
-    """A figure that is laid out in its own saved pixels, from the top left.
+    """A figure laid out in pixels of the saved file, from the top left.
 
-    Pictures are then enlarged by whole factors: none of their pixels is blurred or doubled.
+    Pictures are enlarged by whole factors, so that none of their pixels is blurred or doubled.
     """
 
     MARGIN, LABEL, PANEL, SPACE, GUTTER, HEAD, FOOT = 16, 286, 192, 6, 22, 68, 118
@@ -394,5 +394,5 @@ def _draw_spectrum(image: Tensor) -> Picture:
 
 
 def _round(shades: Tensor, count: int) -> Tensor:
-    """Round values in [0, 1] to ``count`` of them."""
+    """Quantise values in [0, 1] to ``count`` levels."""
     return (shades * (count - 1)).round() / (count - 1)

@@ -1,4 +1,4 @@
-"""The numbers of a study, read when first asked for, and the tables made of them."""
+"""The numbers of a study, read on first use, and the tables made from them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,11 +32,13 @@ from dejavu.study.layout import Layout
 
 @dataclass(frozen=True)
 class Numbers:
-    """The numbers of a study; what cannot be read or compared raises DejaVuError when asked for.
+    """The numbers of a study, read on first use.
+
+    Files that cannot be read or compared raise DejaVuError then.
 
     Attributes:
-        design: what the study compares.
-        metrics_files: one per run, as all others in any order.
+        design: the comparison.
+        metrics_files: one per run; files of any kind may be in any order.
         logs: training logs, one per run.
         gap_files: one per task.
         probe_files: one per task.
@@ -77,17 +79,17 @@ class Numbers:
 
     @cached_property
     def main(self) -> pd.DataFrame:
-        """The primary and the boundary metrics, compared."""
+        """The primary and the boundary metrics with their differences."""
         return main_table(self.runs, self.design)
 
     @cached_property
     def all_metrics(self) -> pd.DataFrame:
-        """Every metric, compared."""
+        """Every metric with its differences."""
         return all_metrics_table(self.runs, self.design)
 
 
 def design(params: Params) -> Design:
-    """What a study compares, in the order of its params."""
+    """Return the comparison that a study makes, in the order of its params."""
     return Design(
         tasks=params.tasks,
         networks=[*params.networks],
@@ -98,7 +100,7 @@ def design(params: Params) -> Design:
 
 
 def numbers_of(layout: Layout) -> Numbers:
-    """Name the files of a study's numbers, as its params list them."""
+    """Return the numbers of a study, from the files that its params imply."""
     runs, tasks = [*layout.runs()], layout.params.tasks
     return Numbers(
         design(layout.params),
@@ -111,7 +113,7 @@ def numbers_of(layout: Layout) -> Numbers:
 
 
 def tables_of(numbers: Numbers) -> dict[str, tuple[pd.DataFrame, Table]]:
-    """Make every table of ``TABLES``, for programs and for people, by its name."""
+    """Make every table of ``TABLES`` by name: its data frame and its text table."""
     return {table.name: _MAKE[table.name](numbers) for table in TABLES}
 
 

@@ -22,14 +22,14 @@ def colour(task: Task, prediction: Tensor) -> Tensor:
     scale: near is red, unknown is black. Normals towards the camera are bluish, as usual.
 
     Args:
-        task: what the predictions mean.
-        prediction: what `Task.predict` returns, on the CPU.
+        task: the task of the predictions.
+        prediction: result of `Task.predict`, on the CPU.
 
     Returns:
         B x H x W x 3 uint8.
 
     Raises:
-        NotImplementedError: nothing is registered here for the task.
+        NotImplementedError: no drawing is registered for the task.
 
     Example:
         >>> task = Segmentation([(0, 0, 0), (255, 128, 0)])
@@ -47,15 +47,15 @@ def error(task: Task, prediction: Tensor, target: Tensor) -> Tensor:
     for normals the angle between them as a fraction of 180 degrees.
 
     Args:
-        task: what the predictions mean.
-        prediction: what `Task.predict` returns.
+        task: the task of the predictions.
+        prediction: result of `Task.predict`.
         target: the ground truth.
 
     Returns:
         B x H x W in [0, 1]; 0 where the truth is unknown.
 
     Raises:
-        NotImplementedError: nothing is registered here for the task.
+        NotImplementedError: no drawing is registered for the task.
 
     Example:
         >>> metres = torch.tensor([3.0, 5.0]).view(1, 1, 1, 2)
@@ -66,7 +66,7 @@ def error(task: Task, prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def colour_error(task: Task, prediction: Tensor, target: Tensor) -> Tensor:
-    """Draw the `error` as B x H x W x 3 uint8: black is none."""
+    """Draw the `error` as B x H x W x 3 uint8; black means no error."""
     return _colour_map(error(task, prediction, target), "inferno")
 
 
@@ -82,8 +82,8 @@ def _(task: Segmentation, prediction: Tensor, target: Tensor) -> Tensor:
 
 @colour.register
 def _(task: Depth, prediction: Tensor) -> Tensor:
-    # Over a wide range, colours change between five times the nearest and half the farthest
-    # depth alone, for hardly anything is outside.
+    # A wide range is coloured from five times the nearest to half the farthest depth only:
+    # hardly any depth lies outside.
     near, far = task.settings.near, task.settings.far
     if far > 20 * near:
         near, far = 5 * near, far / 2

@@ -1,4 +1,4 @@
-"""A trained network on images of one's own."""
+"""Predictions of a trained network for any image."""
 
 from pathlib import Path
 
@@ -14,19 +14,19 @@ from dejavu.training.checkpoint import load_checkpoint
 
 
 def predict_image(checkpoint: Path, image: Path, output: Path) -> tuple[Path, Path]:
-    """Predict for one image at its own size.
+    """Predict one image at its own size.
 
     Args:
-        checkpoint: a trained run.
-        image: a file that Pillow can read; it is taken as RGB.
-        output: folder to write to.
+        checkpoint: checkpoint of a trained run.
+        image: an image file that Pillow can read; converted to RGB.
+        output: output folder.
 
     Returns:
-        The array (labels, metres or unit vectors, as the task's prediction is) and its picture.
+        Files of the array (labels, metres or unit vectors, by task) and of its picture.
 
     Raises:
         CheckpointError: the checkpoint is missing or damaged.
-        DataError: the image is missing or is none.
+        DataError: the image is missing or cannot be read.
     """
     trained = load_checkpoint(checkpoint, criterion=False)
     try:

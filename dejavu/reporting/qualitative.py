@@ -1,4 +1,4 @@
-"""What the methods see and make of single scenes, as pictures for the qualitative sheets."""
+"""Rows of the qualitative sheets: each method's input, regeneration, prediction and error."""
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ Picture = NDArray[np.uint8]
 def qualitative_rows(layout: Layout, task: str) -> list[QualitativeRow]:
     """Draw scenes with the reference and each live DejaVu method, on the first network and seed.
 
-    The scenes are the first `report.scenes` of the evaluated split: none is picked for its looks.
+    The scenes are the first `report.scenes` of the evaluated split, not chosen by hand.
 
     Args:
         layout: the study, with its data and checkpoints in place.
@@ -87,7 +87,7 @@ def _columns(
 
 
 def _reference_columns(batch: Batch, name: str, reference: Checkpoint) -> dict[str, Picture]:
-    """Show a study in which nothing is regenerated."""
+    """Return the columns for a study without regeneration."""
     task, target = reference.task, reference.task.target(batch)
     prediction = task.predict(reference.model(batch.image))
     return {

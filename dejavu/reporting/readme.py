@@ -1,4 +1,4 @@
-"""The answer of a study in README.md: one sentence and one small table."""
+"""The answer of a study for README.md: one sentence and one small table."""
 
 from typing import Any
 
@@ -16,24 +16,24 @@ README_BEGIN, README_END = "<!-- answer: written by `make readme` -->\n", "<!-- 
 
 
 def render_readme(readme: str, layout: Layout) -> str:
-    """Put the study's headline and its paired differences between the README's two marks.
+    """Put the study's headline and its paired differences between the README's two markers.
 
-    Both come from the tables folder of the study: ``findings.md`` and ``main.csv``.
+    Both come from the study's tables: ``findings.md`` and ``main.csv``.
 
     Args:
         readme: text of README.md.
-        layout: files of the study.
+        layout: paths of the study.
 
     Returns:
-        The text with a new part between the marks.
+        The text with a new part between the markers.
 
     Raises:
-        DejaVuError: the README lacks the marks.
+        DejaVuError: the README lacks the markers.
     """
     before, begin, rest = readme.partition(README_BEGIN)
     _, end, after = rest.partition(README_END)
     if not (begin and end):
-        raise DejaVuError(f"README.md: must hold the lines {README_BEGIN!r} and {README_END!r}")
+        raise DejaVuError(f"README.md: must contain the lines {README_BEGIN!r} and {README_END!r}")
     headline = (layout.tables / "findings.md").read_text(encoding="utf-8").partition("\n")[0]
     table = answer_table(pd.read_csv(layout.tables / "main.csv"), design(layout.params))
     return f"{before}{begin}\n{headline}\n\n{to_markdown(table)}\n{end}{after}"
@@ -43,7 +43,7 @@ def answer_table(main: pd.DataFrame, compared: Design) -> Table:
     """Lay out the paired differences: a row per task, network and method.
 
     Args:
-        main: the main table; the primary metric of a task stands before its boundary metric.
+        main: the main table, with a task's primary metric before its boundary metric.
         compared: the study's design.
     """
     treated = main[main["method"] != compared.reference]

@@ -1,4 +1,4 @@
-"""The report for people: one HTML file that needs nothing else."""
+"""The report: one self-contained HTML file."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -34,14 +34,14 @@ _ENVIRONMENT = Environment(
 
 @dataclass(frozen=True)
 class Content:
-    """Everything that a report shows.
+    """The content of a report.
 
     Attributes:
         numbers: the study's numbers.
-        figures: PNG files of each of ``FIGURES`` by its name; of one figure by task, in order, or
-            by the empty name.
+        figures: PNG files by the figure's name in ``FIGURES``, then by task, in order; the task
+            is empty for a figure of the whole study.
         params: the study's params file as text.
-        commands: what to type to make the study again, a line each.
+        commands: commands that reproduce the study, one per line.
     """
 
     numbers: Numbers
@@ -52,7 +52,7 @@ class Content:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure in the page: its task, if it is of one, its caption, and its PNG as a data URL."""
+    """A figure in the page: its task, or an empty text, its caption, and its PNG as a data URL."""
 
     task: str
     caption: str
@@ -63,8 +63,8 @@ def write_report(content: Content, path: Path) -> None:
     """Write the report: the same content gives the same bytes.
 
     Args:
-        content: what to show.
-        path: HTML file to write. Pictures and style are inside; it loads nothing and runs nothing.
+        content: content of the report.
+        path: HTML file to write; it embeds pictures and style, and has no scripts.
 
     Raises:
         DejaVuError: runs cannot be compared (see `main_table`), or a figure is missing.

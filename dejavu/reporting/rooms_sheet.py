@@ -1,4 +1,4 @@
-"""A sheet of scenes to look at before anything is trained on them."""
+"""A contact sheet of scenes, for a look at the data before training."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def contact_sheet(directory: Path, count: int = 48, split: str = "train") -> Fig
 
     Args:
         directory: folder of the prepared data.
-        count: number of scenes; fewer are drawn if the split is smaller.
+        count: maximum number of scenes.
         split: name of the split.
 
     Raises:
@@ -72,7 +72,7 @@ def _tile(scene: np.void, palette: Pixels) -> Pixels:
 
 
 def _grid(tiles: list[Pixels], columns: int) -> Pixels:
-    """Lay tiles of one size out in rows, on white with a margin."""
+    """Lay out tiles of one size in rows, on white with a margin."""
     height, width, _ = tiles[0].shape
     margin = max(2, height // 32)
     rows = -(-len(tiles) // columns)

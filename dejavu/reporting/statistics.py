@@ -51,7 +51,7 @@ def paired_difference(
         raise ValueError(f"confidence must be in (0, 1), not {confidence}")
     if len(reference) != len(treated) or not len(reference):
         raise ValueError(
-            "reference and treated must be of one length, at least 1, not "
+            "reference and treated must have the same length, at least 1, not "
             f"{len(reference)} and {len(treated)}"
         )
     differences = np.asarray(treated, dtype=float) - np.asarray(reference, dtype=float)

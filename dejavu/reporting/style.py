@@ -1,6 +1,6 @@
-"""One look for all figures: theme, colours and dashes, and how axes are arranged.
+"""The style of all figures: theme, colours, dashes and the arrangement of axes.
 
-It imports matplotlib and seaborn when something is drawn: tables do without, and start sooner.
+matplotlib and seaborn are imported only to draw, so that tables start sooner.
 """
 
 import math
@@ -20,22 +20,22 @@ BETTER = "#00694d"
 MUTED = "#6e7781"
 NEUTRAL = "#8c959f"
 REFERENCE = "#57606a"
-# Okabe and Ito (2008), without black and yellow, then three of Paul Tol's muted scheme: all can be
-# told apart with colour-blind eyes.
+# Okabe and Ito (2008), without black and yellow, then three of Paul Tol's muted scheme: all are
+# safe for colour-blind readers.
 METHODS = [
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"),
     *("#882255", "#999933", "#332288"),
 ]
 Dashes = tuple[float, ...]
-# On, off, ... in line widths. Through the gaps of a curve one sees the curve that lies under it,
-# and dashes tell methods apart without colours: with nine colours, 36 methods differ in the pair.
+# On, off, ... in line widths. Gaps reveal the curve beneath, and dashes distinguish methods without
+# colour; together with nine colours, they distinguish 36 methods.
 DASHES: list[Dashes] = [(4, 1.2), (1.5, 1), (6, 1.2, 1.5, 1.2), ()]
 SMALL = 9
-"""Points, of the labels of ticks and axes."""
+"""Font size of tick and axis labels, in points."""
 
-# What is ours; the rest is seaborn's "whitegrid".
+# Changes to seaborn's "whitegrid".
 _STYLE: dict[str, Any] = {
-    "font.family": "DejaVu Sans",  # matplotlib brings it, so that it is the same everywhere
+    "font.family": "DejaVu Sans",  # part of matplotlib, so the same everywhere
     "mathtext.fontset": "dejavusans",
     "font.size": 10,
     "text.color": INK,
@@ -68,7 +68,7 @@ _STYLE: dict[str, Any] = {
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Make artists in the project's style; no setting of the caller's session reaches them."""
+    """Draw in the project's style, whatever matplotlib settings the caller's session has."""
     _import_matplotlib()
     import matplotlib.style
     import seaborn as sns
@@ -79,9 +79,9 @@ def styled() -> Iterator[None]:
 
 
 def _import_matplotlib() -> None:
-    """Import matplotlib without MPLBACKEND: by a backend that is not here, the import would fail.
+    """Import matplotlib without MPLBACKEND: a backend that is not installed would fail the import.
 
-    One that is here is then set as the import would have done.
+    An installed one is set afterwards, as the import would have done.
     """
     if "matplotlib" in sys.modules:
         return
@@ -97,7 +97,7 @@ def _import_matplotlib() -> None:
 
 
 def method_colours(methods: Sequence[str], reference: str) -> dict[str, str]:
-    """Give each method one colour: grey to the reference, the palette in order to the others.
+    """Assign each method a colour: grey to the reference, the palette in order to the others.
 
     Example:
         >>> method_colours(["baseline", "dejavu"], "baseline")
@@ -109,7 +109,7 @@ def method_colours(methods: Sequence[str], reference: str) -> dict[str, str]:
 
 
 def method_dashes(methods: Sequence[str], reference: str) -> dict[str, Dashes]:
-    """Give each method's curve a dash pattern: the reference has none and lies under the others.
+    """Assign each method a dash pattern: the reference's line is solid, beneath the others.
 
     Example:
         >>> method_dashes(["baseline", "dejavu"], "baseline")
@@ -124,7 +124,7 @@ def panels(
 ) -> "tuple[Figure, list[list[Axes]]]":
     """Return a figure with a grid of axes, each about ``width`` x ``height`` inches.
 
-    Long labels at the left get ``labels`` inches beside that.
+    Long labels on the left get a further ``labels`` inches.
     """
     from matplotlib.figure import Figure
 
@@ -137,7 +137,7 @@ def panels(
 def pairs_of_panels(
     columns: int, width: float, height: float, labels: float = 0
 ) -> "tuple[Figure, list[tuple[Axes, Axes]]]":
-    """Return a figure with two axes per column, below each other; a single pair is side by side."""
+    """Return a figure with two axes per column, stacked; a single pair is side by side."""
     if columns == 1:
         figure, [[first, second]] = panels(1, 2, width, height, labels)
         return figure, [(first, second)]
@@ -146,14 +146,14 @@ def pairs_of_panels(
 
 
 def caption(figure: "Figure", text: str) -> None:
-    """Write below a figure, in as few lines of about one length as its width allows."""
+    """Write a caption below a figure, in as few lines of similar length as its width allows."""
     lines = math.ceil(len(text) / (13 * figure.get_figwidth()))
     wrapped = textwrap.fill(text, len(text) // lines + 8) if lines > 1 else text
     figure.supxlabel(wrapped, fontsize=9.5, color=MUTED)
 
 
 def note(ax: "Axes", text: str) -> None:
-    """Write in the middle of axes why they are empty."""
+    """Explain in the middle of empty axes why they are empty."""
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=MUTED)
     ax.set(xticks=[], yticks=[])
     ax.grid(False)

@@ -22,7 +22,7 @@ PILOT_BELOW = 10
 
 @dataclass(frozen=True)
 class Design:
-    """What a study compares, in the order in which tables and figures list it.
+    """The comparison that a study makes, in the order of tables and figures.
 
     Attributes:
         tasks: tasks of the study.
@@ -70,31 +70,31 @@ def main_table(runs: Runs, design: Design) -> pd.DataFrame:
 
     Args:
         runs: the scored runs.
-        design: what to compare, and in which order.
+        design: the comparison and its order.
 
     Returns:
-        Rows in the columns ``TABLE_COLUMNS``. ``std`` is the sample standard deviation over
+        Rows with the columns ``TABLE_COLUMNS``. ``std`` is the sample standard deviation over
         seeds, NaN for one seed. ``delta`` is the mean of (method - reference) paired by seed, in
-        the metric's own unit with its sign as it is; NaN for the reference itself.
+        the metric's unit, negative where the method is lower; NaN for the reference.
 
     Raises:
-        DejaVuError: runs are missing, cannot be paired by seed, or are not of the design.
+        DejaVuError: runs are missing, cannot be paired by seed, or lie outside the design.
     """
     return _tabulate(runs, design, lambda p: [p.spec(p.primary), p.spec(p.boundary)])
 
 
 def all_metrics_table(runs: Runs, design: Design) -> pd.DataFrame:
-    """Tabulate every metric as `main_table` does; all but those of `main_table` is exploratory."""
+    """Tabulate every metric as `main_table` does; metrics outside `main_table` are exploratory."""
     return _tabulate(runs, design, lambda p: p.metrics)
 
 
 def paired_values(runs: Runs, design: Design) -> dict[tuple[str, str, str, str], Pairs]:
-    """Pair each method with the reference: by (task, network, method, metric).
+    """Pair each method with the reference, keyed by (task, network, method, metric).
 
     Raises:
-        DejaVuError: runs are missing, cannot be paired by seed, or are not of the design.
+        DejaVuError: runs are missing, cannot be paired by seed, or lie outside the design.
     """
-    _refuse_strangers(runs, design)
+    _refuse_outside_runs(runs, design)
     values: dict[tuple[str, str, str, str], dict[int, float]] = {}
     frame = runs.frame[["task", "network", "method", "metric", "seed", "value"]]
     for *cell, seed, value in frame.itertuples(index=False, name=None):
@@ -182,17 +182,17 @@ def _protocol(runs: Runs, task: str) -> TaskProtocol:
     return runs.protocols[task]
 
 
-def _refuse_strangers(runs: Runs, design: Design) -> None:
-    """A run that no row would show is a mistake of the caller, not to be dropped in silence."""
+def _refuse_outside_runs(runs: Runs, design: Design) -> None:
+    """Refuse runs outside the design, which the table would drop in silence."""
     for column, known in (
         ("task", design.tasks),
         ("network", design.networks),
         ("method", design.methods),
     ):
-        strangers = sorted(set(runs.frame[column]) - set(known))
-        if strangers:
+        outside = sorted(set(runs.frame[column]) - set(known))
+        if outside:
             raise DejaVuError(
-                f"runs of {column} {', '.join(strangers)} were given, but the study has only "
+                f"runs of {column} {', '.join(outside)} were given, but the study has only "
                 f"{', '.join(known)}; leave their files out"
             )
 

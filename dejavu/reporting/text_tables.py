@@ -1,4 +1,4 @@
-"""The study's tables as people read them, made from the frames that programs read."""
+"""Text tables of a study for readers, laid out from its data frames."""
 
 import math
 from collections.abc import Mapping
@@ -31,9 +31,9 @@ def lay_out_main(table: pd.DataFrame, runs: Runs, design: Design) -> Table:
     """Lay out `main_table`: a section per task, a row per network and method.
 
     Args:
-        table: what `main_table` returned.
-        runs: the runs that it was made of: they name the protocol.
-        design: what was compared.
+        table: result of `main_table`.
+        runs: its runs, which name the protocol.
+        design: the comparison.
     """
     sections = []
     for task in design.tasks:
@@ -63,7 +63,7 @@ def lay_out_all_metrics(table: pd.DataFrame, runs: Runs, design: Design) -> Tabl
     sections = []
     for task in design.tasks:
         rows = records(table[table["task"] == task])
-        # Metrics by metric, so that the methods stand below each other.
+        # Sorted by metric, so that methods stand below each other.
         order = {spec.name: i for i, spec in enumerate(runs.protocols[task].metrics)}
         rows.sort(key=lambda row: order[row["metric"]])
         header = [task, "method", "network", "n", "value", "Δ"]
@@ -108,7 +108,7 @@ def lay_out_gap(gap: Measured, design: Design) -> Table:
 
 
 def lay_out_probes(probes: Measured, design: Design) -> Table:
-    """Lay out the probes: a section per task that has any, a row per network and method."""
+    """Lay out the probes: a section per probed task, a row per network and method."""
     sections = []
     for task in design.tasks:
         rows = records(probes.frame[probes.frame["task"] == task])
@@ -166,9 +166,9 @@ def lay_out_cost(cost: Measured, design: Design) -> Table:
 
 
 def protocol_lines(runs: Runs, design: Design) -> list[str]:
-    """Name split, images, ground truth and settings of the evaluation, and the data's notes.
+    """State the evaluation's split, images, ground truth and settings, and notes on the data.
 
-    Tasks that share them share a line.
+    Tasks with the same protocol share a line.
     """
     tasks: dict[str, list[str]] = {}
     for task in design.tasks:
@@ -184,7 +184,7 @@ def protocol_lines(runs: Runs, design: Design) -> list[str]:
 
 
 def _setting(value: Any) -> str:
-    """Write a setting as the params do."""
+    """Format a setting as in a params file."""
     words = {None: "null", True: "true", False: "false"}
     return words[value] if value is None or isinstance(value, bool) else str(value)
 
@@ -200,7 +200,7 @@ def _run_notes(runs: Runs, design: Design) -> list[str]:
 
 
 def _pair(row: Row, design: Design) -> list[str]:
-    """A value's cell and its difference's; the latter is empty for the reference."""
+    """Return the cells of a value and of its difference, which is empty for the reference."""
     value = value_text(row["mean"], row["std"], row["unit"])
     if row["method"] == design.reference:
         return [value, ""]

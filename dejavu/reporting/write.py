@@ -1,4 +1,4 @@
-"""A study's metrics files and logs in; its tables, figures and report out."""
+"""Write a study's tables, figures and report from its metrics files and logs."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -30,7 +30,7 @@ def write_tables(layout: Layout) -> Path:
     """Write every table of the study as CSV, Markdown and LaTeX; return their folder.
 
     Raises:
-        DejaVuError: a metrics file is missing or damaged, or two may not stand in one table.
+        DejaVuError: a metrics file is missing or damaged, or two cannot be compared.
     """
     numbers, metrics, folder = numbers_of(layout), layout.results / "metrics", layout.tables
     tables, summary = tables_of(numbers), summarise(numbers.all_metrics)
@@ -63,7 +63,7 @@ def draw_figures(layout: Layout) -> Path:
 
 
 def _qualitative(_: Numbers, layout: Layout, task: str) -> Figure:
-    from dejavu.reporting.qualitative import qualitative_rows  # needs torch, which tables do not
+    from dejavu.reporting.qualitative import qualitative_rows  # tables do without torch
 
     return draw_qualitative(qualitative_rows(layout, task))
 
@@ -93,7 +93,7 @@ def write_study_report(layout: Layout) -> Path:
 
 
 def _command(params: Params) -> str:
-    """What to type to make a study again."""
+    """Return the command that reproduces a study."""
     if params.study == DEFAULT_STUDY["study"]:
         return "make reproduce"
     root = "" if params.data.is_rooms else " --config root=DIR"

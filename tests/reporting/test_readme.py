@@ -36,7 +36,7 @@ def test_the_readmes_table_is_the_committed_one(
 
 def test_a_readme_without_the_marks_is_refused() -> None:
     layout = Layout(load_params(ROOT / "params/default.yaml"))
-    with pytest.raises(DejaVuError, match=r"README\.md: must hold the lines"):
+    with pytest.raises(DejaVuError, match=r"README\.md: "):
         render_readme("# Title\n", layout)
 
 

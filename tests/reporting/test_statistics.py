@@ -50,7 +50,7 @@ def test_one_pair_has_no_interval() -> None:
 @pytest.mark.parametrize(
     ("reference", "treated", "confidence", "message"),
     [
-        ([1.0, 2.0], [1.0], 0.95, "one length"),
+        ([1.0, 2.0], [1.0], 0.95, "not 2 and 1"),
         ([], [], 0.95, "at least 1"),
         ([1.0, math.nan], [1.0, 2.0], 0.95, "finite"),
         ([1.0, 2.0], [1.0, math.inf], 0.95, "finite"),
