@@ -1,14 +1,13 @@
-"""Redactions: what an image loses before the regeneration module has to give it back.
+"""Redactions: rules that remove information from an image before it is regenerated.
 
 After the paper's description (Borse et al., CVPR 2023: sparse sampling or selective frequency
 removal); the definitions and their parameters are this project's. Images are B x C x H x W floats,
-normalised, so that zero is their mean grey, which fills the pixels that a spatial redaction
-removes unless it is told otherwise. It hands on a keep mask too, since a fill value alone cannot
-be told from a pixel that has it.
+normalised, so that zero is their mean grey, the default fill of the pixels that a spatial
+redaction removes. It also returns a keep mask, since a kept pixel may equal the fill.
 
-Random draws are made on the generator's device (the CPU when there is none) and moved to the
+Random draws are made on the generator's device (the CPU without a generator) and moved to the
 image's, so that a CPU generator gives the same masks on every device. Every image of a batch has
-draws of its own.
+its own draws.
 
 Each redaction is a file of this folder. Names are imported when first used: a class such as
 ``RandomBlocks`` from the file of its name, ``random_blocks.py``.
@@ -55,7 +54,7 @@ _SHARED = {
     "check_images": "base",
     "create_redaction": "registry",
 }
-"""Files of the names that are no redaction's."""
+"""Files of the names that are not redactions."""
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""What a redaction is, what its settings may be, and the checks that redactions share."""
+"""The base class of redactions, their settings, and shared checks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Kind = Literal["spatial", "spectral", "mixed", "none"]
 
 
 class Redacted(NamedTuple):
-    """A redacted batch, of the dtype and on the device of what was redacted.
+    """A redacted batch, of the dtype and on the device of the original.
 
     Attributes:
         image: B x C x H x W.
@@ -39,9 +39,9 @@ class Redacted(NamedTuple):
 
 @dataclass(frozen=True)
 class Redaction(ABC):
-    """A rule that takes information from images.
+    """A rule that removes information from images.
 
-    Its settings are the fields that `setting` describes; impossible values are refused.
+    Its settings are the fields that `setting` describes; invalid values are refused.
 
     Attributes:
         name: its name in `REDACTIONS` and in params, which is also the name of its file.
@@ -56,7 +56,7 @@ class Redaction(ABC):
     @property
     @abstractmethod
     def kind(self) -> Kind:
-        """What it removes: pixels (``spatial``), frequencies (``spectral``) or ``none``.
+        """What it removes: pixels (``spatial``), frequencies (``spectral``) or nothing (``none``).
 
         A combination has the kind of its parts, or ``mixed`` where they differ.
         """
@@ -76,10 +76,10 @@ class Redaction(ABC):
 
         Args:
             image: B x C x H x W, floating point, normalised.
-            generator: source of the draws; torch's global CPU generator if None.
+            generator: source of random draws; torch's global CPU generator if None.
 
         Raises:
-            ValueError: the images are no finite floating-point batch, or too small to redact.
+            ValueError: the images are not a finite floating-point batch, or are too small.
         """
         check_images("image", image)
         height, width = image.shape[-2:]
@@ -92,11 +92,11 @@ class Redaction(ABC):
 
     @abstractmethod
     def _redact(self, image: torch.Tensor, generator: torch.Generator | None) -> Redacted:
-        """Redact a batch that was checked."""
+        """Redact a checked batch."""
 
 
 class Bounds(TypedDict, total=False):
-    """What a setting's value must be: above, at least, below, at most; a sequence's length."""
+    """Bounds of a setting's value: above, at least, below, at most; a sequence's least length."""
 
     gt: float
     ge: float
@@ -108,25 +108,25 @@ class Bounds(TypedDict, total=False):
 def setting(description: str, example: Any = None, **bounds: Unpack[Bounds]) -> dict[str, Any]:
     """Describe a setting of a redaction, as metadata of its field.
 
-    From it, and from the field's type (``int``, ``float``, a ``Literal``), come the check of its
-    values, its entry in params, and an example of the redaction.
+    This and the field's type (``int``, ``float``, a ``Literal``) define the check of its values,
+    its entry in params, and an example of the redaction.
 
     Args:
-        description: what it means, with its unit.
-        example: a typical value; needed where the field has no default.
-        bounds: what a value must be.
+        description: meaning and unit.
+        example: a typical value; required if the field has no default.
+        bounds: bounds of its values.
 
     Example:
         >>> from dataclasses import field
         >>> @dataclass(frozen=True)
         ... class Crop(Redaction):
         ...     kind = "spatial"
-        ...     side: int = field(metadata=setting("side of what is kept, in pixels", 8, ge=1))
+        ...     side: int = field(metadata=setting("side of the crop, in pixels", 8, ge=1))
         ...     def _redact(self, image, generator):
         ...         return Redacted(image[..., : self.side, : self.side], None)
         >>> Crop(side=0)
         Traceback (most recent call last):
-        ValueError: side=0: must be a whole number and at least 1 (side of what is kept, in pixels)
+        ValueError: side=0: must be a whole number and at least 1 (side of the crop, in pixels)
     """
     return {"description": description, "example": example, "bounds": bounds}
 
@@ -147,11 +147,11 @@ class Setting(NamedTuple):
     """A setting of a redaction.
 
     Attributes:
-        type: of its values; a ``Literal`` lists them.
-        description: what it means, with its unit.
+        type: type of its values; a ``Literal`` lists them.
+        description: meaning and unit.
         example: a typical value.
-        bounds: what a value must be, as in `Bounds`.
-        default: `dataclasses.MISSING` where there is none.
+        bounds: bounds of its values, as in `Bounds`.
+        default: its default; `dataclasses.MISSING` if there is none.
     """
 
     type: Any
@@ -162,14 +162,14 @@ class Setting(NamedTuple):
 
     @property
     def required(self) -> bool:
-        """Whether it has no default."""
+        """Whether the setting has no default."""
         return self.default is MISSING
 
     def check(self, name: str, value: object) -> None:
-        """Refuse an impossible value.
+        """Refuse an invalid value.
 
         Raises:
-            ValueError: the message holds the setting's name, the value and the rule.
+            ValueError: the message names the setting, the value and the rule.
         """
         choices = get_args(self.type) if get_origin(self.type) is Literal else ()
         rules = [f"{_RULES[key][1]} {bound:.4g}" for key, bound in self.bounds.items()]
@@ -188,9 +188,9 @@ class Setting(NamedTuple):
 
 @cache
 def settings_of(redaction: type[Redaction]) -> dict[str, Setting]:
-    """Return the settings of a redaction by name, those that are given by keyword alone last.
+    """Return the settings of a redaction by name, with keyword-only settings last.
 
-    Fields without a description by `setting` are not among them.
+    Fields that `setting` does not describe are left out.
     """
     described = [field for field in fields(redaction) if "description" in field.metadata]
     return {
@@ -200,17 +200,17 @@ def settings_of(redaction: type[Redaction]) -> dict[str, Setting]:
 
 
 def _type(redaction: type[Redaction], field: Field[Any]) -> Any:
-    """Read the annotation of a field where it is declared; a subclass's own are left unread."""
+    """Read a field's annotation in the class that declares it; subclasses are not read."""
     lineage = [one for one in reversed(redaction.__mro__) if is_dataclass(one)]
     home = next(one for one in lineage if field in fields(one))
     return get_type_hints(home)[field.name]
 
 
 def check_images(argument: str, images: torch.Tensor) -> None:
-    """Refuse what is not a batch of finite floating-point maps, B x C x H x W.
+    """Refuse tensors other than batches of finite floating-point maps, B x C x H x W.
 
     Raises:
-        ValueError: wrong rank, an empty dimension, not floating point, or NaN or infinity in it;
+        ValueError: wrong rank, an empty dimension, not floating point, or a NaN or infinite value;
             the message calls the tensor ``argument``.
     """
     if images.dim() != 4 or 0 in images.shape:
@@ -218,7 +218,7 @@ def check_images(argument: str, images: torch.Tensor) -> None:
         raise ValueError(f"{argument} has shape {shape}; it must be B x C x H x W, none of them 0")
     if not images.is_floating_point():
         raise ValueError(f"{argument} has dtype {images.dtype}; it must be floating point")
-    # A sum is far cheaper than a test of each value, and NaN and infinity show in it.
+    # A sum is far cheaper than a test of each value; NaN and infinity propagate into it.
     if images.detach().sum(dtype=torch.float32).isfinite():
         return
     for place in (~images.isfinite()).nonzero()[:1].tolist():
@@ -229,7 +229,7 @@ def check_images(argument: str, images: torch.Tensor) -> None:
 
 
 def require(allowed: bool, setting: str, value: object, rule: str) -> None:
-    """Refuse a setting's value that is not allowed.
+    """Refuse an invalid value of a setting.
 
     Raises:
         ValueError: ``allowed`` is False; the message names the setting, its value and the rule.
@@ -239,7 +239,7 @@ def require(allowed: bool, setting: str, value: object, rule: str) -> None:
 
 
 def number_kept(keep: float, count: int, things: str) -> int:
-    """Return round(keep x count), of ``count`` things; refuse none and all of them."""
+    """Return round(keep x count) of ``count`` things; refuse 0 and ``count`` itself."""
     kept = round(keep * count)
     rule = f"such that some but not all {count} {things} are kept, not {kept}"
     require(0 < kept < count, "keep", keep, rule)
@@ -247,5 +247,5 @@ def number_kept(keep: float, count: int, things: str) -> int:
 
 
 def draw_device(generator: torch.Generator | None) -> torch.device:
-    """Return where draws are made: the generator's device, the CPU when there is none."""
+    """Return the device of random draws: the generator's, or the CPU without a generator."""
     return generator.device if generator else torch.device("cpu")

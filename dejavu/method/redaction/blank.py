@@ -7,13 +7,13 @@ from dejavu.runtime.lazy_imports import torch
 
 
 class Blank(SpatialRedaction):
-    """Everything is removed: the control in which the prediction is all that is left.
+    """Everything is removed: the control in which only the prediction is left.
 
-    Its `hole` is 0 by definition: there is nothing to inpaint from, however far one sees.
+    Its `hole` is 0 by definition: no receptive field, however large, holds pixels to inpaint from.
 
     Args:
-        fill: what fills the image, ``zero`` or ``noise``; there is nothing to take a ``mean`` of,
-            which is ``zero`` therefore.
+        fill: fill of the image, ``zero`` or ``noise``; ``mean`` equals ``zero``, since no pixel
+            is kept.
 
     Example:
         >>> Blank()(torch.ones(1, 3, 4, 4)).image.abs().max()

@@ -14,14 +14,14 @@ from dejavu.runtime.lazy_imports import torch
 class BlockDCT(SpectralRedaction):
     """The first cosine coefficients of each block are kept, in JPEG's zig-zag order.
 
-    The image is cut into blocks, its last row and column repeated where they do not fit and the
-    surplus cut off again. Of each block's orthonormal two-dimensional DCT-II (JPEG's transform,
-    ISO/IEC 10918-1, at ``block=8``) the first round(keep x block^2) coefficients from the
-    constant one on are kept.
+    The image is cut into blocks, padded by repeating its last row and column where necessary, and
+    cropped again. Of each block's orthonormal two-dimensional DCT-II (JPEG's transform, ISO/IEC
+    10918-1, at ``block=8``) the first round(keep x block^2) coefficients are kept, counted from
+    the constant one.
 
     Args:
         block: side of a block in pixels, at least 2.
-        keep: fraction of the coefficients that is kept, in (0, 1); neither none nor all of them.
+        keep: fraction of the coefficients to keep, in (0, 1); at least one, and not all.
 
     Example:
         >>> image = torch.tensor([[1.0, 3.0, 0.0, 2.0], [5.0, 7.0, 1.0, 1.0]]).view(1, 1, 2, 4)
@@ -52,14 +52,14 @@ class BlockDCT(SpectralRedaction):
         return blocks.flatten(4, 5).flatten(2, 3)[..., :height, :width]
 
     def _cosines(self) -> torch.Tensor:
-        """Make the orthonormal DCT-II, block x block in float64: frequencies by pixels."""
+        """Return the orthonormal DCT-II matrix, block x block, float64: frequencies by pixels."""
         pixel = torch.arange(self.block, dtype=torch.float64, device="cpu")
         cosines = torch.cos(math.pi / self.block * (pixel + 0.5) * pixel[:, None])
         cosines[0] = math.sqrt(0.5)
         return cosines * math.sqrt(2 / self.block)
 
     def _passes(self) -> torch.Tensor:
-        """Tell which coefficients are kept: block x block, bool."""
+        """Return the mask of kept coefficients: block x block, bool."""
         row = torch.arange(self.block, device="cpu")[:, None]
         diagonal = row + row.T
         # Along odd diagonals the zig-zag runs downwards, along even ones upwards.

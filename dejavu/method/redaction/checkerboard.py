@@ -17,7 +17,7 @@ class Checkerboard(SpatialRedaction):
 
     Args:
         block: side of a block in pixels, at least 1; less than the image's shorter side.
-        fill: what fills the removed pixels, ``zero``, ``mean`` or ``noise`` (`SpatialRedaction`).
+        fill: fill of the removed pixels, ``zero``, ``mean`` or ``noise`` (`SpatialRedaction`).
 
     Example:
         >>> redacted = Checkerboard(block=1)(torch.ones(1, 3, 2, 4), torch.Generator())
@@ -34,7 +34,7 @@ class Checkerboard(SpatialRedaction):
 
     @property
     def smallest_side(self) -> int:
-        """More than a block: one over the whole image would leave all of it or nothing."""
+        """More than a block: a block over the whole image would keep all of it or nothing."""
         return self.block + 1
 
     def _keep(

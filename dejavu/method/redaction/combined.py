@@ -1,4 +1,4 @@
-"""What redactions made of others share."""
+"""The base class of redactions made of other redactions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Combination(Redaction):
     """A redaction made of two or more others.
 
     Args:
-        redactions: its parts, combinations among them if need be; kept as a tuple.
+        redactions: its parts, which may be combinations; stored as a tuple.
     """
 
     redactions: Sequence[Redaction] = field(
@@ -30,7 +30,7 @@ class Combination(Redaction):
 
     @property
     def kind(self) -> Kind:
-        """The kind of the parts, ``mixed`` where they differ."""
+        """The kind of the parts; ``mixed`` if they differ."""
         kinds = {part.kind for part in self.redactions}
         return kinds.pop() if len(kinds) == 1 else "mixed"
 
@@ -41,5 +41,5 @@ class Combination(Redaction):
 
     @property
     def smallest_side(self) -> int:
-        """The largest of the parts' own, so that every part can redact the image."""
+        """The largest smallest side of the parts, so that every part can redact the image."""
         return max(part.smallest_side for part in self.redactions)

@@ -11,10 +11,10 @@ class Compose(Combination):
     """Redactions are applied one after the other, from left to right.
 
     A pixel is kept if no part removes it: the keep mask is the product of the parts' masks, None
-    where no part has one. A spectral part changes the pixels that are kept, too.
+    if no part has one. A spectral part changes the kept pixels too.
 
     Args:
-        redactions: at least two redactions; kept as a tuple.
+        redactions: at least two redactions; stored as a tuple.
 
     Example:
         >>> from dejavu.method.redaction import GridSample, LowPass

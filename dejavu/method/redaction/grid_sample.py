@@ -17,7 +17,7 @@ class GridSample(SpatialRedaction):
 
     Args:
         stride: side of a cell in pixels, at least 2; less than the image's shorter side.
-        fill: what fills the removed pixels, ``zero``, ``mean`` or ``noise`` (`SpatialRedaction`).
+        fill: fill of the removed pixels, ``zero``, ``mean`` or ``noise`` (`SpatialRedaction`).
 
     Example:
         >>> GridSample(stride=4)(torch.ones(2, 3, 8, 16)).keep.sum((1, 2, 3))
@@ -33,7 +33,7 @@ class GridSample(SpatialRedaction):
 
     @property
     def smallest_side(self) -> int:
-        """More than a cell: one over the whole image would leave a single pixel."""
+        """More than a cell: a cell over the whole image would keep a single pixel."""
         return self.stride + 1
 
     def _keep(

@@ -10,7 +10,7 @@ from dejavu.runtime.lazy_imports import torch
 
 @dataclass(frozen=True)
 class HighPass(FourierRedaction):
-    """Frequencies above the cutoff are kept: all that `LowPass` of the same cutoff removes.
+    """Frequencies above the cutoff are kept, those that `LowPass` of the same cutoff removes.
 
     Args:
         cutoff: highest radial frequency removed, in cycles per pixel, in (0, `MAX_FREQUENCY`].

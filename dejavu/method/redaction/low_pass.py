@@ -10,7 +10,7 @@ from dejavu.runtime.lazy_imports import torch
 
 @dataclass(frozen=True)
 class LowPass(FourierRedaction):
-    """Frequencies up to the cutoff are kept, the mean among them.
+    """Frequencies up to the cutoff are kept, including the mean.
 
     Args:
         cutoff: highest radial frequency kept, in cycles per pixel, in (0, `MAX_FREQUENCY`].

@@ -15,13 +15,13 @@ class RandomBlocks(SpatialRedaction):
     """A random choice of the blocks of a grid is kept; each image's grid is shifted at random.
 
     Of the ceil(H / block) x ceil(W / block) blocks exactly round(keep x blocks) are kept in each
-    image. The shift is cyclic: a block that leaves the image at one side goes on at the other, so
-    that where ``block`` divides H and W the number of kept pixels is exact too.
+    image. The shift is cyclic: a block that leaves the image on one side continues on the other,
+    so that if ``block`` divides H and W, the number of kept pixels is exact too.
 
     Args:
         block: side of a block in pixels, at least 1; less than the image's shorter side.
-        keep: fraction of the blocks that is kept, in (0, 1); neither none nor all of them.
-        fill: what fills the removed pixels, ``zero``, ``mean`` or ``noise`` (`SpatialRedaction`).
+        keep: fraction of the blocks to keep, in (0, 1); at least one, and not all.
+        fill: fill of the removed pixels, ``zero``, ``mean`` or ``noise`` (`SpatialRedaction`).
 
     Example:
         >>> redacted = RandomBlocks(block=8, keep=0.25)(torch.ones(2, 3, 32, 32))
@@ -39,7 +39,7 @@ class RandomBlocks(SpatialRedaction):
 
     @property
     def smallest_side(self) -> int:
-        """More than a block: one over the whole image would leave all of it or nothing."""
+        """More than a block: a block over the whole image would keep all of it or nothing."""
         return self.block + 1
 
     def _keep(

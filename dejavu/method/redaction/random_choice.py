@@ -8,10 +8,10 @@ from dejavu.runtime.lazy_imports import torch
 
 
 class RandomChoice(Combination):
-    """One of several redactions is drawn for the whole batch, each as likely as the others.
+    """One of several redactions is drawn for the whole batch, all with equal probability.
 
     Args:
-        redactions: at least two redactions; kept as a tuple.
+        redactions: at least two redactions; stored as a tuple.
 
     Example:
         >>> from dejavu.method.redaction import Blank, Identity

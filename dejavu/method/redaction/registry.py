@@ -1,4 +1,4 @@
-"""Redactions by name: each is a file of this folder, imported when it is asked for."""
+"""Redactions by name: each is a file of this folder, imported on first use."""
 
 import difflib
 import importlib
@@ -11,7 +11,7 @@ from typing import Any
 from dejavu.method.redaction.base import Redaction, settings_of
 
 _SHARED = {"base", "combined", "registry", "spatial", "spectral"}
-"""What stands beside the redactions: what they share."""
+"""Modules of this folder that are not redactions."""
 
 
 class _Redactions(Mapping[str, type[Redaction]]):
@@ -49,15 +49,15 @@ def _names() -> list[str]:
 
 
 def create_redaction(name: str, **settings: Any) -> Redaction:
-    """Make a redaction from its name and its settings; those with a default may be left out.
+    """Make a redaction from its name and settings; settings with a default may be left out.
 
     Args:
         name: its name in `REDACTIONS`.
-        settings: its arguments. The ``redactions`` of a combination may be mappings of a name
-            and settings, such as YAML has, as well as redactions.
+        settings: its arguments. The ``redactions`` of a combination may be redactions, or
+            mappings of a name and settings, as in YAML.
 
     Raises:
-        ValueError: the name or a setting is unknown, or a setting is missing or impossible.
+        ValueError: the name or a setting is unknown, or a setting is missing or invalid.
 
     Example:
         >>> low_pass = create_redaction("low_pass", cutoff=0.3)
@@ -87,14 +87,14 @@ def create_redaction(name: str, **settings: Any) -> Redaction:
 
 def _create_part(part: Any) -> Any:
     if not isinstance(part, Mapping):
-        return part  # the combination refuses what is no redaction
+        return part  # the combination refuses parts of other types
     if "name" not in part:
         raise ValueError(f"redactions: {dict(part)} has no name")
     return create_redaction(**part)
 
 
 def example_settings(name: str) -> dict[str, Any]:
-    """Return typical settings of a redaction, as a params file has them; defaults are left out.
+    """Return typical settings of a redaction as in a params file, without defaults.
 
     Example:
         >>> example_settings("random_blocks")

@@ -15,8 +15,8 @@ class SparsePixels(SpatialRedaction):
     """A random choice of the pixels is kept: exactly round(keep x H x W) in each image.
 
     Args:
-        keep: fraction of the pixels that is kept, in (0, 1); neither none nor all of them.
-        fill: what fills the removed pixels, ``zero``, ``mean`` or ``noise`` (`SpatialRedaction`).
+        keep: fraction of the pixels to keep, in (0, 1); at least one, and not all.
+        fill: fill of the removed pixels, ``zero``, ``mean`` or ``noise`` (`SpatialRedaction`).
 
     Example:
         >>> SparsePixels(keep=0.02)(torch.ones(2, 3, 50, 20)).keep.sum((1, 2, 3))
@@ -28,7 +28,7 @@ class SparsePixels(SpatialRedaction):
 
     @property
     def hole(self) -> int:
-        """Side of the square that holds one kept pixel in the mean: ceil(1 / sqrt(keep))."""
+        """Side of the square that holds one kept pixel on average: ceil(1 / sqrt(keep))."""
         return math.ceil(1 / math.sqrt(self.keep))
 
     def _keep(

@@ -1,4 +1,4 @@
-"""What spatial redactions share: pixels are removed and filled, the others stay as they are."""
+"""The base class of spatial redactions: pixels are removed and filled, others are kept."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Fill = Literal["zero", "mean", "noise"]
 
 @dataclass(frozen=True)
 class SpatialRedaction(Redaction):
-    """A redaction that removes pixels and leaves the others as they are.
+    """A redaction that removes pixels and leaves the others unchanged.
 
-    The removed ones are filled with ``zero``, the mean grey of normalised images; with the
-    ``mean`` of each image's and channel's kept pixels, computed in float32 (0 where none is
-    kept); or with ``noise``, standard normal draws in float32, made after those of the mask, so
-    that the fill does not change the mask.
+    The removed pixels are filled with ``zero``, the mean grey of normalised images; with the
+    ``mean`` of each image's and channel's kept pixels, computed in float32 (0 if none is kept);
+    or with ``noise``, standard normal values in float32, drawn after the mask, so that the fill
+    does not change the mask.
     """
 
     kind = "spatial"
@@ -42,7 +42,7 @@ class SpatialRedaction(Redaction):
     def _filling(
         self, image: torch.Tensor, keep: torch.Tensor, generator: torch.Generator | None
     ) -> torch.Tensor:
-        """Make what the removed pixels become, in float32, of a shape that expands to image's."""
+        """Return the fill of the removed pixels, float32, of a shape that expands to image's."""
         if self.fill == "zero":
             return torch.zeros((), device=image.device)
         if self.fill == "mean":

@@ -1,4 +1,4 @@
-"""What spectral redactions share: frequencies are removed, and every pixel changes."""
+"""The base classes of spectral redactions: frequencies are removed, every pixel changes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_FREQUENCY = math.sqrt(0.5)
 class SpectralRedaction(Redaction):
     """A redaction that removes frequencies, by a linear filter; it has no keep mask.
 
-    Computed in float32, under autocast too, and cast back.
+    It is computed in float32, even under autocast, and cast back.
     """
 
     kind = "spectral"
@@ -39,7 +39,7 @@ class FourierRedaction(SpectralRedaction):
 
     def _filter(self, image: torch.Tensor) -> torch.Tensor:
         height, width = image.shape[-2:]
-        # On the CPU in float64: which coefficients pass is then the same on every device.
+        # On the CPU in float64, so that the same coefficients pass on every device.
         f_y = torch.fft.fftfreq(height, dtype=torch.float64, device="cpu")
         f_x = torch.fft.rfftfreq(width, dtype=torch.float64, device="cpu")
         passes = self._passes(torch.hypot(f_y[:, None], f_x)).to(image.device)
@@ -49,7 +49,7 @@ class FourierRedaction(SpectralRedaction):
 
     @abstractmethod
     def _passes(self, frequency: torch.Tensor) -> torch.Tensor:
-        """Tell for each radial frequency whether it is kept (bool)."""
+        """Return for each radial frequency whether it is kept (bool)."""
 
 
 def frequency(description: str, example: float) -> dict[str, Any]:
