@@ -147,7 +147,7 @@ def test_what_cannot_be_compared_is_refused(recorded: Path) -> None:
     made = json.loads(whole)["execution"]
     for old, new, reason in (
         (made["code"]["commit"], "0" * 40, "this repository lacks"),
-        ('"dirty": false', '"dirty": true', "in no commit"),
+        ('"dirty": false', '"dirty": true', "uncommitted"),
         (made["versions"]["torch"], "2.0.0", "made with torch 2.0.0"),
         ('"weight_decay": 0.01', '"weight_decay": 0.02', "other params"),
     ):

@@ -1,10 +1,10 @@
-"""Adopt a study's results: show that present code computes what the recorded code computed.
+"""Adopt a study's results: show that present code computes the same as the recorded code.
 
-Of each recorded result, the commit that made it is checked out beside the present code. Both train
+For each recorded result, the commit that made it is checked out beside the present code. Both train
 the first steps of each run and, from one planted state past the schedule's peak, its last steps;
-both render or check the data, evaluate, and measure gap, probes and cost. All that they compute has
-to be equal, byte for byte, times apart. Then the hashes of the present code stand for the recorded
-ones, in the study's file of adopted results.
+both render or check the data, evaluate, and measure gap, probes and cost. Except for times, all
+results have to be equal, byte for byte. Then the study's file of adopted results maps the present
+hashes to the recorded ones.
 """
 
 import json
@@ -35,19 +35,19 @@ from dejavu.study.run import Run
 
 ROOT = PACKAGE.parent
 _PHASES = (("data",), ("text_pair",), ("train",), ("evaluate", "gap", "probes", "cost"))
-"""Verbs whose results are adopted, those first whose hashes are part of others' hashes."""
+"""Verbs whose results are adopted; hashes of earlier verbs are part of later verbs' hashes."""
 _SHOWN = 10
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A recorded result that present params and code would make under another hash.
+    """A recorded result whose hash differs from that of present params and code.
 
     Attributes:
-        job: what would make it now.
-        of: the run or the task that it is of, if any.
-        record: how it was made.
-        commit: of the code that made it.
+        job: the present job that makes it.
+        of: its run or task, if any.
+        record: its record.
+        commit: commit of the code that made it.
     """
 
     job: Job
@@ -57,14 +57,14 @@ class Candidate:
 
 
 def adopt(file: Path, steps: int = 3) -> dict[str, int]:
-    """Adopt the results of a study, or nothing.
+    """Adopt all results of a study, or none.
 
     Args:
         file: the study's params.
-        steps: training steps that are compared at each end of a run.
+        steps: number of training steps to compare at each end of a run.
 
     Returns:
-        Number of results that were adopted, by verb.
+        Number of adopted results, by verb.
 
     Raises:
         DejaVuError: the results cannot be adopted; the message names the reason or the difference.
@@ -88,13 +88,13 @@ def adopt(file: Path, steps: int = 3) -> dict[str, int]:
 
 
 def find_candidates(layout: Layout) -> Iterator[Candidate]:
-    """Find the recorded results whose hashes are not those of present params and code."""
+    """Find the recorded results whose hashes differ from those of present params and code."""
     for job, of in _jobs(layout):
         record = read_record(job.record)
         if record is None or record.hashes == job.hashes:
             continue
         if record.execution is None:
-            raise DejaVuError(f"{job.record}: does not say which code made the result")
+            raise DejaVuError(f"{job.record}: lacks the commit that made the result; make it again")
         yield Candidate(job, of, record, record.execution.code.commit)
 
 
@@ -110,7 +110,9 @@ def _require_adoptable(candidate: Candidate) -> None:
     assert made is not None
     where = str(job.record)
     if made.code.dirty is not False:
-        raise DejaVuError(f"{where}: made by code that is in no commit, which cannot be compared")
+        raise DejaVuError(
+            f"{where}: made by uncommitted code, which cannot be compared; make it again"
+        )
     if _git("cat-file", "-e", f"{candidate.commit}^{{commit}}") is None:
         raise DejaVuError(
             f"{where}: made by commit {candidate.commit}, which this repository lacks; fetch it"
@@ -132,7 +134,7 @@ def _require_adoptable(candidate: Candidate) -> None:
 
 
 def _decisive(params: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what labels and presents results."""
+    """Return the params without those of the report, which change no result."""
     kept: dict[str, Any] = json.loads(json.dumps(params))
     kept.pop("report", None)
     return kept
@@ -197,7 +199,7 @@ Process = tuple["subprocess.Popen[str]", Path]
 
 
 def _start(folder: Path, code: Path, file: Path, plan: list[Step], steps: int) -> Process:
-    """Start the driver beside some code, in a folder of its own."""
+    """Start the driver on the code of one side, in its own folder."""
     folder.mkdir()
     write_params(file, folder, steps)
     (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
@@ -231,7 +233,7 @@ def _comparison(commit: str, now: str, plan: list[Step]) -> Comparison:
 
 
 def _write(layout: Layout, comparisons: list[Comparison]) -> dict[str, int]:
-    """Write the adopted hashes, phase by phase: a phase's hashes may be part of the next one's."""
+    """Write the adopted hashes, phase by phase: a phase's hashes may be part of later hashes."""
     counts: dict[str, int] = {}
     study = layout.params.study
     before = read_adopted(study)
@@ -245,8 +247,8 @@ def _write(layout: Layout, comparisons: list[Comparison]) -> dict[str, int]:
                 present = candidate.job.hashes[name]
                 if present != recorded and hashes.setdefault(present, recorded) != recorded:
                     raise DejaVuError(
-                        f"{candidate.job.record}: {name} {recorded}, but others that were made by "
-                        f"other code share its present hash {present}; make them again together"
+                        f"{candidate.job.record}: {name} {recorded}, but results of other code "
+                        f"share its present hash {present}; make them again together"
                     )
         _save(study, Adopted(hashes=hashes, code=code, comparisons=before.comparisons))
     for comparison in comparisons:
@@ -261,7 +263,7 @@ def _save(study: str, adopted: Adopted) -> None:
 
 
 def _adopted_code(layout: Layout, commit: str) -> dict[str, str]:
-    """Map present code hashes to those that DVC's stages knew when the results were made."""
+    """Map present code hashes to those in DVC's stages when the results were made."""
     text = _git("show", f"{commit}:{PHASES_FILE}")
     known: dict[str, dict[str, str]] = json.loads(text) if text else {}
     present = phase_codes(layout.params, adopted=False)
@@ -275,7 +277,7 @@ def _adopted_code(layout: Layout, commit: str) -> dict[str, str]:
 
 
 def _git(*command: str) -> str | None:
-    """Return what git says; None where it fails."""
+    """Return the output of git; None if it fails."""
     done = subprocess.run(
         ["git", "-C", str(ROOT), *command], capture_output=True, text=True, check=False
     )

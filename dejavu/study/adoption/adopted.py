@@ -1,6 +1,6 @@
-"""Results that later code has adopted: its hashes stand for those of the code that made them.
+"""The file of adopted results, which maps the hashes of later code to the recorded hashes.
 
-`dejavu.study.adoption.adopt` writes a study's file after it has compared the code; here it is read.
+`dejavu.study.adoption.adopt` writes it after a comparison of the code; this module reads it.
 """
 
 from functools import cache
@@ -15,7 +15,7 @@ FILE = "adopted.json"
 
 
 class Comparison(BaseModel, frozen=True, extra="forbid"):
-    """What was compared before results were adopted.
+    """The comparison behind adopted results.
 
     Attributes are described by their fields.
     """
@@ -43,12 +43,12 @@ class Adopted(BaseModel, frozen=True, extra="forbid"):
 
 
 def adopted_file(study: str) -> Path:
-    """Return a study's file of adopted results, from the top of the repository."""
+    """Return the path of a study's adopted results, relative to the repository."""
     return Path("results") / study / FILE
 
 
 def read_adopted(study: str) -> Adopted:
-    """Read what a study has adopted; nothing where there is no file.
+    """Read the adopted results of a study; none if there is no file.
 
     Raises:
         DataError: the file cannot be read.
@@ -63,7 +63,7 @@ def read_adopted(study: str) -> Adopted:
 
 @cache
 def _read(path: Path, *stamp: Any) -> Adopted:
-    """Read a file once for each of its versions: planning asks for it with every run."""
+    """Read each version of a file once: planning needs it for every run."""
     try:
         return Adopted.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ValidationError) as error:

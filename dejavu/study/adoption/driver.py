@@ -1,7 +1,7 @@
-"""Runs verbs by whichever version of the package is importable, and writes what they computed.
+"""Runs verbs of the importable version of the package, and writes their results.
 
-This file runs as a script, beside code of any commit, so it relies on little: the verbs, their
-files, and that training saves its state with ``torch.save``, under the keys step, model, criterion
+This file runs as a script on code of any commit, so it relies on little: the verbs, their files,
+and that training saves its state with ``torch.save``, under the keys step, model, criterion
 and optimizer. It is called as ``python driver.py plan.json result.json`` in an empty folder.
 """
 
@@ -29,7 +29,7 @@ class Saved(BaseException):
 
 
 def drive(plan: list[dict[str, Any]]) -> dict[str, Any]:
-    """Take each step of a plan; return what was computed, by the step's name and part."""
+    """Run each step of a plan; return its results by the step's name and part."""
     found: dict[str, Any] = {}
     for step in plan:
         for part, value in STEPS[step["kind"]](step):
@@ -38,7 +38,7 @@ def drive(plan: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def train_twice(step: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Train the first steps of a run; then, from the state they led to, its last steps."""
+    """Train the first steps of a run, then its last steps from the resulting state."""
     checkpoint = Path(step["checkpoint"])
     state = _first_state(step["argv"])
     (work,) = Path(".runs").glob(f"{state['run']}-*")
@@ -70,7 +70,7 @@ def _first_state(argv: list[str]) -> State:
 
 @contextmanager
 def _saving() -> Iterator[list[State]]:
-    """Collect the states that training saves, which it saves all the same."""
+    """Collect copies of the states that training saves."""
     states: list[State] = []
     save = torch.save
 
@@ -83,7 +83,7 @@ def _saving() -> Iterator[list[State]]:
 
 
 def _detached(state: State) -> State:
-    """Copy a state, whose tensors training goes on to change."""
+    """Copy a state, since training goes on to change its tensors."""
     if isinstance(state, dict):
         return {key: _detached(value) for key, value in state.items()}
     if isinstance(state, list):
@@ -96,7 +96,7 @@ def _compared(state: State) -> State:
 
 
 def run_verb(step: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Call a verb, and read the files that it wrote."""
+    """Call a verb, and read its output files."""
     _call(step["argv"])
     for name in step["files"]:
         yield name, _read(Path(name))
@@ -138,7 +138,7 @@ def _log(path: Path) -> list[Any]:
 
 
 def _without_times(value: Any) -> Any:
-    """Leave out what differs from call to call, and the hashes that differ between versions."""
+    """Remove times, which differ between calls, and hashes, which differ between versions."""
     if isinstance(value, dict):
         kept = {k: v for k, v in value.items() if k not in (*_TIMES, *_LABELS)}
         return {key: _without_times(item) for key, item in kept.items()}

@@ -1,4 +1,4 @@
-"""What older and present code compute, to be compared: verbs on two variants of a study."""
+"""The plan of a comparison of code: verbs to run on two variants of a study."""
 
 import copy
 from collections.abc import Iterable
@@ -12,22 +12,22 @@ from dejavu.study.layout import Layout
 from dejavu.study.run import Run
 
 Step = dict[str, Any]
-"""A step of the plan, as the driver reads it (`dejavu.study.adoption.driver`)."""
+"""A step of the plan, read by `dejavu.study.adoption.driver`."""
 
 LONG, SHORT = Path("long.yaml"), Path("short.yaml")
-"""The study with its own number of steps, and with few."""
+"""The study with its own number of training steps, and with few."""
 
 
 def write_params(file: Path, folder: Path, steps: int) -> None:
-    """Write the two variants of a study that are compared.
+    """Write the two variants of a study to compare.
 
-    They are made from the file as it is, without the fields that it leaves out, which older code
-    may not know. Evaluation reads val: test is not opened to compare code.
+    They copy the file without filling in defaults, whose fields older code may not know. Evaluation
+    reads val: test is not opened to compare code.
 
     Args:
         file: the study's params.
-        folder: where to write them.
-        steps: training steps that are compared at each end of a run.
+        folder: output folder.
+        steps: number of training steps to compare at each end of a run.
     """
     tree: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
     changes: dict[str, dict[str, Any]] = {
@@ -49,15 +49,15 @@ def write_params(file: Path, folder: Path, steps: int) -> None:
 def plan_steps(
     layout: Layout, jobs: Iterable[tuple[Job, Run | str | None]], steps: int
 ) -> list[Step]:
-    """List what is computed to compare some jobs of a study.
+    """List the steps that compare some jobs of a study.
 
     Args:
         layout: the study.
-        jobs: each with the run or the task that it is of.
-        steps: training steps that are compared at each end of a run.
+        jobs: each with its run or task.
+        steps: number of training steps to compare at each end of a run.
 
     Returns:
-        Steps in the order in which they are taken; those of the same name are the same.
+        Steps in the order in which they run; steps of the same name are equal.
     """
     chosen = [*jobs]
     runs = [of for job, of in chosen if job.verb == "train" and isinstance(of, Run)]
