@@ -65,8 +65,8 @@ def why(
 
     path = Path(os.path.relpath(result))
     layout = Layout(load_params(params or Path("params", f"{study_of(path)}.yaml")))
-    asked = {"task": task, "network": network, "method": method, "metric": metric}
-    found = explain(layout, path, {column: value for column, value in asked.items() if value})
+    chosen = {"task": task, "network": network, "method": method, "metric": metric}
+    found = explain(layout, path, {column: value for column, value in chosen.items() if value})
     if as_json:
         typer.echo(found.model_dump_json(indent=1))
         return
@@ -116,8 +116,8 @@ def _add(tree: "Tree", source: "Source", shown: set[str], metrics: set[str]) -> 
 def _title(source: "Source") -> str:
     sha256 = f", sha256 {source.sha256[:_SHOWN]}" if source.sha256 else ""
     fix = ""
-    if source.state == "not here":
-        fix = ": dvc pull, or git checkout" if source.record else ", not recorded"
+    if source.state == "missing":
+        fix = ": dvc pull, or git checkout" if source.record else " and not recorded"
     return f"{source.path}{sha256}, {source.state}{fix}"
 
 

@@ -1,1 +1,1 @@
-"""Metrics files in; statistics, tables, figures and the report out. Nothing here imports torch."""
+"""Statistics, tables, figures and the report of a study, made from its metrics files."""

@@ -1,7 +1,7 @@
-"""The modules that each phase of a study runs, by name: what its hash covers, and nothing else.
+"""The modules that each phase of a study runs: exactly the code that its hash covers.
 
-A name stands for a module and all that it imports when it is imported. What a module imports
-inside a function is named here, by those who use it.
+A name covers a module and, recursively, its imports at module level. Modules that are imported
+inside functions are listed here, for the phases that use them.
 """
 
 from typing import Any
@@ -11,12 +11,12 @@ from dejavu.config.evaluation import metric_modules
 from dejavu.runtime.code_hash import code_hash
 
 WITHOUT_EFFECT = (
-    # Fields are resolved in what is hashed beside the code; names, places and records are labels.
+    # Params are hashed by their values; names, paths and records are labels.
     *("config", "study"),
-    # Messages, files written whole, processes and how far work is.
+    # Messages, atomic writes, launching of processes and progress.
     *("runtime.errors", "runtime.files", "runtime.launch", "runtime.progress"),
     *("runtime.code_hash", "runtime.environment", "runtime.devices"),
-    # Several processes compute what one does; where the bytes of an image come from.
+    # Several processes compute the same as one; caches and folders hold the same images.
     *("training.parallel", "training.shared_modules", "data.cache"),
     *("datasets.fetching", "datasets.reading.roots", "datasets.reading.registry"),
 )
@@ -29,13 +29,13 @@ def phase_code(modules: list[str]) -> str:
 
 
 def data_modules(params: Params) -> list[str]:
-    """Name what makes a study's prepared data, or checks what is read in place."""
+    """List the modules that render a study's prepared data, or check data read in place."""
     data = params.data
     return [f"datasets.{data.name}", *([] if data.is_rooms else ["data.check"])]
 
 
 def reading_modules(params: Params) -> list[str]:
-    """Name what reads the images of a study, and varies them in training."""
+    """List the modules that read a study's images and augment them in training."""
     data, augmentation = params.data, params.train.augmentation
     varied = not augmentation.changes_nothing
     reads = ["data.store"] if data.is_rooms else ["data.indexed", f"datasets.{data.name}"]
@@ -43,7 +43,7 @@ def reading_modules(params: Params) -> list[str]:
 
 
 def training_modules(params: Params, task: str, network: str, method: str) -> list[str]:
-    """Name what a training run computes with: its network, task and losses, and the loop."""
+    """List the modules of a training run: its network, task, losses, and the loop."""
     used = params.methods[method]
     modules = ["training.loop", *data_modules(params), *reading_modules(params)]
     modules += network_modules(params, network) + task_modules(params, task)
@@ -56,17 +56,17 @@ def training_modules(params: Params, task: str, network: str, method: str) -> li
 
 
 def network_modules(params: Params, network: str) -> list[str]:
-    """Name what builds a network of the study."""
+    """List the modules that build a network of the study."""
     return ["networks.registry", params.networks[network].facts.module]
 
 
 def task_modules(params: Params, task: str) -> list[str]:
-    """Name what a task of the study computes with."""
+    """List the modules of a task."""
     return ["tasks.registry", f"tasks.{task}"]
 
 
 def regeneration_modules(method: MethodParams) -> list[str]:
-    """Name what a method's losses by regeneration compute with; nothing for a method without."""
+    """List the modules of a method's regeneration losses; none for a method without them."""
     dejavu = method.dejavu
     if dejavu is None:
         return []
@@ -78,19 +78,19 @@ def regeneration_modules(method: MethodParams) -> list[str]:
 
 
 def redaction_modules(redaction: dict[str, Any]) -> list[str]:
-    """Name the modules of a redaction and of its parts."""
+    """List the modules of a redaction and of its parts."""
     parts = [redaction_modules(part) for part in redaction.get("redactions", ())]
     return [f"method.redaction.{redaction['name']}", *(name for part in parts for name in part)]
 
 
 def evaluation_modules(params: Params, task: str) -> list[str]:
-    """Name what turns a task's checkpoints into metrics files."""
+    """List the modules that turn a task's checkpoints into metrics files."""
     modules = ["evaluation.score", *metric_modules(task), *task_modules(params, task)]
     return modules + reading_modules(params)
 
 
 def gap_modules(params: Params, task: str) -> list[str]:
-    """Name what measures a task's oracle gaps."""
+    """List the modules that measure a task's oracle gaps."""
     modules = ["evaluation.gap", *task_modules(params, task), *reading_modules(params)]
     modules += network_modules(params, next(iter(params.networks)))
     for method in params.methods.values():
@@ -101,20 +101,20 @@ def gap_modules(params: Params, task: str) -> list[str]:
 
 
 def text_pair_modules(params: Params) -> list[str]:
-    """Name what trains the image-text pair that stands in for CLIP."""
+    """List the modules that train the image-text pair that stands in for CLIP."""
     return ["training.text_pair"]
 
 
 def probes_modules(params: Params) -> list[str]:
-    """Name what measures the probes, beside what trains the probed runs (hashed with them)."""
+    """List the modules that measure probes; the probed runs' own hashes cover their training."""
     return ["evaluation.probes", *reading_modules(params)]
 
 
 def cost_modules(params: Params) -> list[str]:
-    """Name what measures costs, beside what trains the runs (hashed with them)."""
+    """List the modules that measure costs; the runs' own hashes cover their training."""
     return ["evaluation.cost"]
 
 
 def report_modules(params: Params) -> list[str]:
-    """Name what turns metrics files into tables, figures and the report."""
+    """List the modules that turn metrics files into tables, figures and the report."""
     return ["reporting.write", "reporting.qualitative"]

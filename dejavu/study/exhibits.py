@@ -14,9 +14,9 @@ class Table:
     """A table, written as CSV, Markdown and LaTeX.
 
     Attributes:
-        name: of its files, without their suffix.
-        section: the report's section that shows it, by its HTML id.
-        needs: lists the files that it is made of.
+        name: file name without suffix.
+        section: HTML id of the report's section that shows it.
+        needs: lists its input files.
         of_runs: whether its rows are means over runs.
     """
 
@@ -32,14 +32,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure, or one of a kind per task.
+    """A figure, either of the whole study or one per task.
 
     Attributes:
-        name: of its file, without the suffix; a task's figure adds the task.
-        section: the report's section that shows it, by its HTML id.
-        needs: lists the files that it is made of.
-        caption: of the report, with ``{reference}`` and ``{task}``.
-        per_task: whether each task has its own.
+        name: file name without suffix; a task's figure appends the task.
+        section: HTML id of the report's section that shows it.
+        needs: lists its input files.
+        caption: caption in the report, with ``{reference}`` and ``{task}``.
+        per_task: whether each task has its own figure.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Figure:
     per_task: bool = False
 
     def by_task(self, layout: Layout) -> dict[str, Path]:
-        """Map each task to its figure's file; the empty name to a figure of the whole study."""
+        """Map each task to its figure's file; a figure of the whole study has the task ``""``."""
         if not self.per_task:
             return {"": layout.figures / f"{self.name}.png"}
         return {task: layout.figures / f"{self.name}_{task}.png" for task in layout.params.tasks}
@@ -80,7 +80,7 @@ def _costs(layout: Layout) -> list[Path]:
 
 
 def _shown(layout: Layout) -> list[Path]:
-    """Checkpoints of the first seed, and the data whose scenes they are shown on."""
+    """List the checkpoints of the first seed, and the manifest of the scenes to show."""
     runs = [run for run in layout.runs() if run.seed == layout.params.seeds[0]]
     return [*map(layout.checkpoint, runs), layout.manifest]
 
@@ -126,7 +126,7 @@ FIGURES = (
 
 
 def exhibit_of(layout: Layout, path: Path) -> Table | Figure | None:
-    """Find the table or figure that a file is of.
+    """Find the table or figure that a file belongs to.
 
     Args:
         layout: the study.
@@ -137,6 +137,6 @@ def exhibit_of(layout: Layout, path: Path) -> Table | Figure | None:
 
 
 def measured(layout: Layout) -> list[Path]:
-    """List every file of numbers that tables, figures and the report are made of."""
+    """List every metrics file and log that tables, figures and the report are made from."""
     needed = [path for table in TABLES for path in table.needs(layout)]
     return [*dict.fromkeys([*needed, *_logs(layout)])]

@@ -1,4 +1,4 @@
-"""What makes two results the same: the hash of the fields and of the code that change them."""
+"""Hashes of the fields and code that decide a result: equal hashes mean equal results."""
 
 from typing import Any
 
@@ -9,11 +9,11 @@ _OFF: tuple[Any, ...] = (None, False, 0, "", "none", [], {})
 
 
 def phase_hash(study: str, fields: Any, code: str) -> str:
-    """Hash what decides a result; where the study has adopted it, return the older hash.
+    """Hash the fields and code that decide a result; an adopted hash gives the older one.
 
     Args:
         study: name of the study.
-        fields: JSON-like; a field that is off counts as one that is not there.
+        fields: JSON-like; a field that is off counts as absent.
         code: hash of the code (`dejavu.study.code.phase_code`).
     """
     found = plain_hash(fields, code)
@@ -21,15 +21,15 @@ def phase_hash(study: str, fields: Any, code: str) -> str:
 
 
 def plain_hash(fields: Any, code: str) -> str:
-    """Hash fields and code, whatever was adopted."""
+    """Hash fields and code, regardless of adoption."""
     return digest([without_off(fields), code])
 
 
 def without_off(fields: Any) -> Any:
-    """Leave out the fields of mappings that are off: null, false, 0, empty, or ``none``.
+    """Remove the fields of mappings that are off: null, false, 0, empty, or ``none``.
 
-    So a new field whose default means "off" changes no hash by being there. No field of the params
-    may have two values that are off, so that no two results share a hash.
+    So a new field whose default means "off" changes no hash. No field of the params may have two
+    such values, or different results would share a hash.
 
     Example:
         >>> without_off({"steps": 300, "rotate": 0.0, "crop": None, "seeds": [0, 1]})

@@ -1,4 +1,4 @@
-"""The table of jobs: what each verb makes, of what, and what decides the result.
+"""The table of jobs: the inputs, outputs, params and code of each verb.
 
 The workflow's rules, the records and `dejavu.study.trace` read it. Nothing here imports torch.
 """
@@ -34,11 +34,11 @@ class Job:
 
     Attributes:
         study: name of the study.
-        verb: of ``python -m dejavu``; ``data`` for what prepares the data.
+        verb: verb of ``python -m dejavu``; ``data`` for the preparation of data.
         record: file of its record.
-        params: the fields that decide what it makes.
+        params: the fields that decide its result.
         hashes: hashes of those fields and of the code that reads them, by name.
-        inputs: files that it reads; of prepared data the manifest, which holds the checksums.
+        inputs: files that it reads; for prepared data the manifest, which holds the checksums.
         outputs: files that it writes.
     """
 
@@ -53,12 +53,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Subject(Generic[Of]):
-    """What one job of a verb is of.
+    """The subject of a verb's jobs: each run, task or split of a study, or the whole study.
 
     Attributes:
-        wildcard: stands for any of them in the patterns of paths.
-        every: lists all of a study.
-        named: finds the one that wildcards name; raises ParamsError if the study does not have it.
+        wildcard: placeholder for a subject in patterns of paths.
+        every: lists the subjects of a study.
+        named: finds the subject for wildcards' values; raises ParamsError if the study lacks it.
     """
 
     wildcard: Any
@@ -71,13 +71,13 @@ class Kind(Generic[Of]):
     """A row of the table: the jobs of one verb.
 
     Attributes:
-        verb: of ``python -m dejavu``; ``data`` for what prepares the data.
-        of: what each of its jobs is of.
+        verb: verb of ``python -m dejavu``; ``data`` for the preparation of data.
+        of: the subject of its jobs.
         params: the fields that decide a job's result.
         hashes: hashes of those fields and of the code that reads them, by name.
-        inputs: files that a job reads; of prepared data the manifest, which holds the checksums.
+        inputs: files that a job reads; for prepared data the manifest, which holds the checksums.
         outputs: files that a job writes, by name.
-        splits: splits of the data whose files a job reads beside the manifest.
+        splits: splits of the data that a job reads in addition to the manifest.
         wanted: whether a study has such jobs.
     """
 
@@ -91,7 +91,7 @@ class Kind(Generic[Of]):
     wanted: Callable[[Params], bool] = lambda _: True
 
     def every(self, layout: Layout) -> Iterable[Of]:
-        """List what the study's jobs of this verb are of."""
+        """List the subjects of the study's jobs of this verb."""
         return self.of.every(layout) if self.wanted(layout.params) else ()
 
     def job(self, layout: Layout, of: Of) -> Job:
@@ -108,7 +108,7 @@ class Kind(Generic[Of]):
         )
 
     def reads(self, layout: Layout, of: Of) -> list[Path]:
-        """List all files that a job reads, those of the data included."""
+        """List all files that a job reads, including data."""
         data = [path for name in self.splits(layout.params) for path in layout.split_files(name)]
         return [*self.inputs(layout, of), *data]
 
@@ -117,7 +117,7 @@ class Kind(Generic[Of]):
         return self.outputs(layout, of) | {"record": [layout.record(self.verb, of)]}
 
     def patterns(self, layout: Layout) -> Files:
-        """List all that its jobs write, with wildcards such as ``{study}`` and ``{task}``."""
+        """List all files that its jobs write, with wildcards such as ``{study}`` and ``{task}``."""
         return self.writes(layout.pattern, self.of.wildcard)
 
 
@@ -231,7 +231,7 @@ _KINDS: tuple[Kind[Any], ...] = (
         outputs=lambda layout, task: {"gap": [layout.gap(task)]},
         splits=lambda _: ("train", "val"),
     ),
-    # Measures what the regenerations of a task's methods need.
+    # Probes how much the regenerations of a task's methods need the prediction.
     Kind[str](
         "probes",
         TASK,
@@ -244,7 +244,7 @@ _KINDS: tuple[Kind[Any], ...] = (
         outputs=lambda layout, task: {"probes": [layout.probes(task)]},
         splits=lambda _: ("train", "val"),
     ),
-    # Measures what a task's methods cost in training.
+    # Measures the costs of a task's methods.
     Kind[str](
         "cost",
         TASK,
@@ -284,7 +284,7 @@ _KINDS: tuple[Kind[Any], ...] = (
     ),
 )
 JOBS = {kind.verb: kind for kind in _KINDS}
-"""The table: what describes the jobs of a verb, in the order in which they run."""
+"""The table: the kind of job of each verb, in the order in which they run."""
 
 
 def every_job(layout: Layout) -> Iterator[Job]:
@@ -302,7 +302,7 @@ def job_of(layout: Layout, path: Path) -> Job:
         path: relative to the repository, as the layout names it.
 
     Raises:
-        ParamsError: the file is of a run, task or split that the study does not have.
+        ParamsError: the file belongs to a run, task or split that the study lacks.
         DejaVuError: no job of the study makes it.
     """
     for kind in JOBS.values():
@@ -311,19 +311,19 @@ def job_of(layout: Layout, path: Path) -> Job:
                 return kind.job(layout, kind.of.named(layout, found.groupdict()))
     raise DejaVuError(
         f"{path}: no result of study {layout.params.study}; results are its prepared data, "
-        f"checkpoints, metrics, tables, figures and report.html in {layout.results}, those of a "
-        "run in TASK/NETWORK/METHOD/seedK"
+        f"checkpoints, metrics, tables, figures and report.html in {layout.results}, in "
+        "TASK/NETWORK/METHOD/seedK for a run"
     )
 
 
 def _expression(pattern: Path) -> str:
-    """Turn a path with wildcards into a regular expression with groups of their names."""
+    """Turn a path with wildcards into a regular expression with a named group for each."""
     text = re.escape(pattern.as_posix()).replace(r"\{seed\}", r"(?P<seed>[0-9]+)")
     return re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", text)
 
 
 def _tables(layout: Layout) -> Files:
-    """List what the tables' job writes: the tables and, for programs, the numbers beside them."""
+    """List the outputs of the tables' job: the tables, and their numbers for programs."""
     csv, *others = [path for table in TABLES for path in table.files(layout)]
     metrics = layout.results / "metrics"
     return {

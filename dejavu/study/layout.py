@@ -1,4 +1,4 @@
-"""Where a study's files are, relative to the repository: the one place that names them."""
+"""Paths of a study's files, relative to the repository, all defined here."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from dejavu.config import Params
 from dejavu.study.run import Run
 
 STORE = Path(".runs")
-"""All runs by their hash: resume states, and finished runs for whoever wants them again."""
+"""All runs by their hash: resume states, and finished runs to be used again."""
 SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
 class AnyRun:
-    """Wildcards in place of a run, for patterns of paths."""
+    """Wildcards that replace a run in patterns of paths."""
 
     task: str = "{task}"
     network: str = "{network}"
@@ -39,7 +39,7 @@ class Layout:
         return Path("data") / self.params.study
 
     def split(self, name: str) -> Path:
-        """A split's file: its scenes, or the index of images that are read in place."""
+        """A split's file: its scenes, or an index of images read in place."""
         return self.data / f"{name}.{'npy' if self.params.data.is_rooms else 'csv'}"
 
     @property
@@ -53,16 +53,16 @@ class Layout:
         return self.data / "manifest.json"
 
     def cache(self, split: str) -> Path:
-        """What the decoded cache of a split holds; its images are beside it."""
+        """Description of a split's decoded cache; its images are in the same folder."""
         return self.data / "cache" / f"{split}.json"
 
     @property
     def cached(self) -> tuple[str, ...]:
-        """Splits of which the params ask for a decoded cache; rooms are not decoded."""
+        """Splits that have a decoded cache by the params; rooms have none."""
         return SPLITS if self.params.data.cache and not self.params.data.is_rooms else ()
 
     def split_files(self, name: str) -> list[Path]:
-        """The files of a split that a job reads: its own, and its cache if there is to be one."""
+        """The files of a split that a job reads: the split's own, and its cache if it has one."""
         return [self.split(name), *([self.cache(name)] if name in self.cached else [])]
 
     @property
@@ -71,11 +71,11 @@ class Layout:
         return Path("results") / self.params.study
 
     def checkpoint(self, run: Run | AnyRun) -> Path:
-        """Trained weights of a run; its training log is beside it."""
+        """Trained weights of a run."""
         return self.results / "checkpoints" / _cell(run, ".safetensors")
 
     def log(self, run: Run | AnyRun) -> Path:
-        """Training log of a run, a JSON object a line."""
+        """Training log of a run, beside its checkpoint: a JSON object per line."""
         return self.checkpoint(run).with_suffix(".jsonl")
 
     def metrics(self, run: Run | AnyRun) -> Path:
@@ -87,17 +87,17 @@ class Layout:
         return self.results / "metrics" / "gap" / f"{task}.json"
 
     def probes(self, task: str) -> Path:
-        """Probes of a task's methods: what their regeneration needs."""
+        """Probes of a task's methods: how much their regeneration needs the prediction."""
         return self.results / "metrics" / "probes" / f"{task}.json"
 
     @property
     def text_pair(self) -> Path:
-        """The image-text pair that stands in for CLIP, trained."""
+        """Trained image-text pair that stands in for CLIP."""
         return self.results / "checkpoints" / "text_pair.safetensors"
 
     @property
     def text_pair_metrics(self) -> Path:
-        """How well the pair finds the caption of an image."""
+        """Metrics of the image-text pair: how well it finds an image's caption."""
         return self.results / "metrics" / "text_pair.json"
 
     def cost(self, task: str) -> Path:
@@ -116,11 +116,11 @@ class Layout:
 
     @property
     def report(self) -> Path:
-        """The report for people."""
+        """The HTML report."""
         return self.results / "report.html"
 
     def record(self, verb: str, of: Run | AnyRun | str | None = None) -> Path:
-        """How a verb's results were made: of a run, of a task or split by name, or of the study."""
+        """Record of a verb's results: of a run, of a task or split by name, or of the study."""
         folder = self.results / "records"
         if of is None:
             return folder / f"{verb}.json"
@@ -136,7 +136,7 @@ class Layout:
                         yield Run(p, task, network, method, seed)
 
     def probed(self, task: str) -> Iterator[Run]:
-        """Runs whose regeneration is probed: of the first seed, from the live prediction."""
+        """Runs of a task to probe: of the first seed, regenerating from the live prediction."""
         p = self.params
         for run in self.runs():
             method = p.methods[run.method]

@@ -1,4 +1,4 @@
-"""The hashes of a study's phases, of fields and code that change their results, only those."""
+"""Hashes of a study's phases, over the fields and code that change their results."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ from dejavu.study.hashing import phase_hash
 from dejavu.study.run import Run, training_fields
 
 PHASES_FILE = Path("workflow/phases.json")
-"""Code hashes of the embedded study's phases, in git: what DVC's stages know of the code."""
+"""Code hashes of the embedded study's phases, in git: DVC's stages depend on this file."""
 
 REPORTING = ("report", "page")
 """Phases that make tables, figures and the report of numbers, and no numbers."""
@@ -37,7 +37,7 @@ def phase_codes(params: Params, adopted: bool = True) -> Codes:
 
     Args:
         params: the study.
-        adopted: whether code that was adopted counts as the code that made the results.
+        adopted: whether to replace an adopted code hash by the hash that made the results.
     """
     cells = dict.fromkeys(
         (t, n, m) for t in params.tasks for n in params.networks for m in params.methods
@@ -72,27 +72,27 @@ def render_codes(params: Params) -> str:
 
 
 def data_hash(params: Params) -> str:
-    """Hash of what makes the study's prepared data, or checks what is read in place."""
-    # Of data that is read in place, the tasks say what is read at all.
+    """Hash the fields and code that render the prepared data, or check data read in place."""
+    # For data read in place, the tasks decide which files are read.
     fields = [params.data.identity(), None if params.data.is_rooms else params.tasks]
     return phase_hash(params.study, fields, phase_code(data_modules(params)))
 
 
 def text_pair_hash(params: Params) -> str:
-    """Hash of what trains the image-text pair that stands in for CLIP."""
+    """Hash the fields and code that train the image-text pair that stands in for CLIP."""
     fields = [data_hash(params), params.text_pair.model_dump()]
     code = phase_code(text_pair_modules(params))
     return phase_hash(params.study, fields, code)
 
 
 def evaluation_hash(params: Params, task: str) -> str:
-    """Hash of what turns a task's checkpoints into metrics files."""
+    """Hash the fields and code that turn a task's checkpoints into metrics files."""
     fields = params.evaluation.model_dump()
     return phase_hash(params.study, fields, phase_code(evaluation_modules(params, task)))
 
 
 def gap_hash(params: Params, task: str) -> str:
-    """Hash of what measures a task's oracle gaps."""
+    """Hash the fields and code that measure a task's oracle gaps."""
     methods = [m.dejavu.model_dump(exclude={"gamma"}) for m in params.methods.values() if m.dejavu]
     train = training_fields(params.train)
     fields = [task, params.gap.model_dump(), train, params.seeds[0], methods]
@@ -101,38 +101,38 @@ def gap_hash(params: Params, task: str) -> str:
 
 
 def probes_hash(params: Params, task: str) -> str:
-    """Hash of what measures a task's probes."""
+    """Hash the fields and code that measure a task's probes."""
     fields = [*_first_runs(params, task), *_read_with(params)]
     return phase_hash(params.study, fields, phase_code(probes_modules(params)))
 
 
 def cost_hash(params: Params, task: str) -> str:
-    """Hash of what measures a task's costs."""
+    """Hash the fields and code that measure a task's costs."""
     fields = [*_first_runs(params, task), params.cost.rounds, params.report.reference]
     fields += _read_with(params)
     return phase_hash(params.study, fields, phase_code(cost_modules(params)))
 
 
 def report_hash(params: Params) -> str:
-    """Hash of what turns metrics files into tables, figures and the report."""
+    """Hash the fields and code that turn metrics files into tables, figures and the report."""
     labels = [params.study, params.tasks, [*params.networks], [*params.methods], params.seeds]
     fields = [labels, params.report.model_dump(), *_page()]
     return phase_hash(params.study, fields, phase_code(report_modules(params)))
 
 
 def _page() -> list[Any]:
-    """Return what the report is made of beside code and numbers: its template and its exhibits."""
+    """Return the report's template and exhibits, which count beside code and numbers."""
     template = (PACKAGE / "reporting" / "report.html.j2").read_text(encoding="utf-8")
     tables = [[table.name, table.section] for table in TABLES]
     return [template, tables, [[f.name, f.section, f.caption] for f in FIGURES]]
 
 
 def _first_runs(params: Params, task: str) -> list[str]:
-    """Hash the runs of a task at the first seed, which are measured."""
+    """Hash the measured runs of a task: those of the first seed."""
     seed = params.seeds[0]
     return [Run(params, task, n, m, seed).hash for n in params.networks for m in params.methods]
 
 
 def _read_with(params: Params) -> list[Any]:
-    """Return what a measurement's rows are read with (draws are by batch) and called."""
+    """Return a measurement's batch size, on which draws depend, and the labels of its rows."""
     return [params.evaluation.batch_size, [*params.networks], [*params.methods]]

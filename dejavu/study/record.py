@@ -1,4 +1,4 @@
-"""Records of how results were made, one beside each result: it stays byte-identical itself."""
+"""Records of how results were made, in files of their own: results stay byte-identical."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -22,44 +22,44 @@ _KEPT = "record.json"
 
 
 class Execution(BaseModel, frozen=True, extra="forbid"):
-    """When, by which code and on what a result was made."""
+    """The execution that made a result: time, code, versions and machine."""
 
-    code: Commit = Field(description="the code, when the process started")
+    code: Commit = Field(description="the code at the start of the process")
     started: AwareDatetime = Field(
-        description="start in UTC; of a run that was resumed, of the process that finished it"
+        description="start in UTC; for a resumed run, of the process that finished it"
     )
     seconds: float = Field(
-        description="wall time of the job; of training, that of all its steps, as its log says: "
-        "summed over the processes of a run that was killed and resumed, without their set-up"
+        description="wall time of the job; for training, of all its steps, without set-up, summed "
+        "over the processes of a run that was killed and resumed"
     )
     processes: int = Field(default=1, description="processes that trained the run together")
     versions: dict[str, str] = Field(description="versions of Python and of packages")
     hardware: Hardware = Field(
-        description="the machine; of a run that was resumed, that of the process that finished it"
+        description="the machine; for a resumed run, of the process that finished it"
     )
 
 
 class Record(BaseModel, frozen=True, extra="forbid"):
-    """How a job's results were made."""
+    """A record of how a job's results were made."""
 
     study: str = Field(description="name of the study")
-    verb: str = Field(description="what was done, such as train or tables")
+    verb: str = Field(description="verb of the job, such as train or tables")
     params: dict[str, Any] = Field(description="the fields that decide the result")
     hashes: dict[str, str] = Field(
         description="hashes of those fields and of the code that reads them, by name"
     )
     execution: Execution | None = Field(
-        description="how it was made; null: found finished in the store, which did not say"
+        description="how it was made; null if the run was found in the store without a record"
     )
-    inputs: dict[str, str] = Field(description="SHA-256 of what was read, by path")
-    outputs: dict[str, str] = Field(description="SHA-256 of what was written, by path")
+    inputs: dict[str, str] = Field(description="SHA-256 of the files read, by path")
+    outputs: dict[str, str] = Field(description="SHA-256 of the files written, by path")
 
 
 class Recording:
-    """A record in the making.
+    """A record being made.
 
     Args:
-        job: what is done.
+        job: the job to record.
     """
 
     def __init__(self, job: Job) -> None:
@@ -69,7 +69,7 @@ class Recording:
         self._code, self._inputs = read_commit(), _checksums(job.inputs)
 
     def keep(self, folder: Path, seconds: float) -> None:
-        """Keep the execution with a run in the store, for all studies that want the run.
+        """Keep the execution with a run in the store, for all studies that share the run.
 
         Args:
             folder: the run's folder in the store.
@@ -78,14 +78,14 @@ class Recording:
         _write(folder / _KEPT, self._execution(seconds))
 
     def take(self, folder: Path) -> None:
-        """Record the execution that the store keeps in ``folder``, instead of this process's."""
+        """Record the execution kept in the store's ``folder``, instead of this process's."""
         self._kept = folder / _KEPT
 
     def write(self) -> None:
         """Write the record.
 
         Raises:
-            DataError: what the store kept cannot be read.
+            DataError: the execution kept in the store cannot be read.
         """
         if not is_first():
             return
@@ -114,9 +114,9 @@ class Recording:
 
 @contextmanager
 def recorded(job: Job) -> Iterator[Recording]:
-    """Record how the block makes a job's results; a block that fails leaves no record.
+    """Record how a block makes a job's results; a block that fails leaves no record.
 
-    Of several processes that train a run together the first alone writes.
+    If several processes train a run together, only the first one writes.
     """
     recording = Recording(job)
     yield recording
@@ -124,31 +124,31 @@ def recorded(job: Job) -> Iterator[Recording]:
 
 
 def require_current(job: Job, command: str) -> None:
-    """Make sure that what a job made is what it would make now, if its first output is there.
+    """Check that a job's outputs are up to date, if the first one exists.
 
     Args:
-        job: what made it.
-        command: what the message says to run.
+        job: the job.
+        command: the command that makes them again, for the message.
 
     Raises:
-        DataError: a file is not that of the record, or the record is of other params or code.
+        DataError: a file differs from the record, there is none, or params or code have changed.
     """
     if not job.outputs[0].is_file():
-        return  # what reads it says so
+        return  # its reader reports the missing file
     made, record = _checksums(job.outputs), read_record(job.record)
     if record is None:
-        wrong = f"there is no {job.record} to say what made it"
+        wrong = f"there is no record {job.record}"
     elif record.hashes != job.hashes:
-        wrong = "made with other params, data or code than those of now"
+        wrong = "params, data or code have changed since it was made"
     elif changed := made.items() - record.outputs.items():
-        wrong = f"{min(changed)[0]} is not the file that {job.record} tells of"
+        wrong = f"{min(changed)[0]} differs from its record {job.record}"
     else:
         return
-    raise DataError(f"{job.outputs[0]}: {wrong}; make it anew: {command}")
+    raise DataError(f"{job.outputs[0]}: {wrong}; make it again: {command}")
 
 
 def read_record(path: Path) -> Record | None:
-    """Read a record; None where there is none.
+    """Read a record; None if it does not exist.
 
     Raises:
         DataError: it cannot be read.
@@ -157,7 +157,7 @@ def read_record(path: Path) -> Record | None:
 
 
 def _checksums(paths: Iterable[Path]) -> dict[str, str]:
-    """Hash the files that are there; the job itself names an input that is missing."""
+    """Hash the existing files; the job itself reports a missing input."""
     return {path.as_posix(): file_sha256(path) for path in paths if path.is_file()}
 
 

@@ -1,4 +1,4 @@
-"""One training run of a study, and the hash that says which other run would be the same."""
+"""One training run of a study, and its hash: runs of equal hash have equal results."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,13 +34,13 @@ class Run:
 
     @property
     def weights(self) -> dict[str, float]:
-        """Weight of each loss of this run, by its name, beside the task loss's 1."""
+        """Weight of each further loss of this run by name; the task loss has weight 1."""
         found = gammas(self.params.methods[self.method])
         return {key.split(".")[-1]: dict(gamma)[self.task] for key, gamma in found}  # type: ignore[index]
 
     @property
     def train(self) -> TrainParams:
-        """How this run is trained: its method may have more or fewer steps than the others."""
+        """Training params of this run, with the method's own number of steps."""
         train = self.params.train
         factor = self.params.methods[self.method].steps_factor
         return train.model_copy(update={"steps": max(1, round(train.steps * factor))})
@@ -48,8 +48,8 @@ class Run:
     def identity(self) -> dict[str, Any]:
         """Return every field that changes the run's result.
 
-        Labels (the names of the study, of a network's or a method's entry), the number of resume
-        states and everything about tables are no part of it.
+        Labels (names of the study, networks and methods), the number of resume states and all
+        settings of tables are left out.
         """
         return {
             "data": self.params.data.identity(),
@@ -62,7 +62,7 @@ class Run:
         }
 
     def _method(self) -> dict[str, Any]:
-        """Return the method's fields, with each weight by task reduced to this task's."""
+        """Return the method's fields, with weights by task reduced to this task's weight."""
         method = self.params.methods[self.method]
         fields = method.model_dump(mode="json", exclude={"steps_factor"})
         if not method.boundary_weight:
@@ -94,6 +94,6 @@ class Run:
 
 
 def training_fields(train: TrainParams) -> dict[str, Any]:
-    """Return the fields of the training that change its result."""
+    """Return the training params that change the result."""
     without = {"checkpoint_every", "workers", "processes", "jobs_per_device"}
     return train.model_dump(mode="json", exclude=without)

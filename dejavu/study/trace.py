@@ -1,4 +1,4 @@
-"""Where a number came from: its result, what that was made of and how, and what does not agree."""
+"""The origin of a number: its result, the sources and records behind it, and disagreements."""
 
 import csv
 import json
@@ -18,13 +18,13 @@ from dejavu.study.layout import Layout
 from dejavu.study.record import Execution, Record, read_record
 from dejavu.study.run import Run
 
-State = Literal["as recorded", "changed since it was recorded", "not recorded", "not here"]
+State = Literal["as recorded", "changed since it was recorded", "not recorded", "missing"]
 _TOLERANCE = 1e-9
 """Relative; tables are written with ten significant digits."""
 
 
 class Value(BaseModel, frozen=True):
-    """What a metrics file says of one metric, in its unit."""
+    """The value of one metric in a metrics file."""
 
     metric: str
     unit: str
@@ -35,9 +35,9 @@ class Cell(BaseModel, frozen=True):
     """A table's cell: the mean over the runs of a task, network and method.
 
     Attributes:
-        mean: what the table says; NaN where it is undefined.
-        n: number of values that it says it is the mean of.
-        values: what the metrics files that are here say, by their path.
+        mean: mean in the table; NaN if undefined.
+        n: number of averaged values, according to the table.
+        values: values in the available metrics files, by path.
     """
 
     task: str
@@ -51,20 +51,20 @@ class Cell(BaseModel, frozen=True):
 
 
 class Source(BaseModel, frozen=True):
-    """A result, with what it was made of.
+    """A result with its sources.
 
     Attributes:
         path: the file, relative to the repository.
-        sha256: its checksum now; None if it is not here.
-        state: how the file stands to its record.
-        recorded_in: the file of its record.
-        record: how it was made; None if that was not recorded.
-        hashes: what the record's hashes would be by the params and code of now.
-        run: hash of the run that a metrics file says it is of; None for other files.
-        values: what a metrics file says.
-        fingerprints: of the data's manifest, SHA-256 of the images with the ground truth of a
+        sha256: its current checksum; None if it is missing.
+        state: state of the file compared with its record.
+        recorded_in: path of its record.
+        record: its record; None if there is none.
+        hashes: the hashes that current params and code give.
+        run: hash of the run named in a metrics file; None for other files.
+        values: values in a metrics file.
+        fingerprints: for the data's manifest, SHA-256 of the images with the ground truth of a
             task, by split and task.
-        sources: what it was made of.
+        sources: the results that it was made from.
     """
 
     path: str
@@ -80,12 +80,12 @@ class Source(BaseModel, frozen=True):
 
 
 class Explanation(BaseModel, frozen=True):
-    """Where a result came from.
+    """The origin of a result.
 
     Attributes:
         result: the file, with its sources.
-        cells: of a table of runs, the cells that were asked for.
-        disagreements: what does not agree, a sentence each.
+        cells: for a table of runs, the selected cells.
+        disagreements: one sentence each.
     """
 
     result: Source
@@ -94,10 +94,10 @@ class Explanation(BaseModel, frozen=True):
 
 
 def study_of(path: Path) -> str:
-    """Name the study of a file, by its place.
+    """Return the study that a file belongs to, from its path.
 
     Raises:
-        DejaVuError: no result is in such a place.
+        DejaVuError: results are not in such a folder.
 
     Example:
         >>> study_of(Path("results/default/tables/main.csv"))
@@ -106,24 +106,24 @@ def study_of(path: Path) -> str:
     if len(path.parts) < 3 or path.parts[0] not in ("results", "data"):
         raise DejaVuError(
             f"{path}: not a result; results are in results/STUDY/ and data/STUDY/ of the "
-            "repository, which is where to call this"
+            "repository; call this from its top folder"
         )
     return path.parts[1]
 
 
 def explain(layout: Layout, path: Path, only: dict[str, str] | None = None) -> Explanation:
-    """Say where a result came from.
+    """Trace a result to its sources.
 
     Args:
         layout: its study.
         path: the file, relative to the repository.
-        only: which cells of a table of runs to explain: values of its columns task, network,
-            method and metric.
+        only: selects cells of a table of runs by values of its columns task, network, method and
+            metric.
 
     Raises:
-        ParamsError: the file is of a run that the study does not have.
-        DejaVuError: the file is no result, or neither here nor recorded, or a table cannot be
-            narrowed like that.
+        ParamsError: the file belongs to a run that the study lacks.
+        DejaVuError: the file is not a result, is missing without a record, or is a table without
+            such columns or cells.
     """
     only, tracer = only or {}, _Tracer(layout)
     table = exhibit_of(layout, path)
@@ -133,11 +133,11 @@ def explain(layout: Layout, path: Path, only: dict[str, str] | None = None) -> E
         cells = _cells(layout, path.with_suffix(".csv"), runs, only, tracer.known)
     elif only:
         of_runs = " and ".join(table.name for table in TABLES if table.of_runs)
-        raise DejaVuError(f"{path}: only the tables {of_runs} can be narrowed")
+        raise DejaVuError(f"{path}: only the tables {of_runs} have cells to select")
     else:
         result, cells = tracer.source(path), []
     if result.sha256 is None and result.record is None:
-        raise DejaVuError(f"{path}: neither here nor recorded; make it first (`snakemake`)")
+        raise DejaVuError(f"{path}: missing and not recorded; make it first (`snakemake`)")
     known = tracer.known
     return Explanation(
         result=result,
@@ -147,14 +147,14 @@ def explain(layout: Layout, path: Path, only: dict[str, str] | None = None) -> E
 
 
 class _Tracer:
-    """Reads every result once, however many others were made of it."""
+    """Reads every result once, however many others were made from it."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self.known: dict[Path, Source] = {}
 
     def source(self, path: Path, inputs: Sequence[Path] | None = None) -> Source:
-        """Describe a file, made of ``inputs``, or else of all that it needs."""
+        """Describe a file, made from ``inputs``, or by default from everything that it needs."""
         if path not in self.known:
             job, exhibit = job_of(self._layout, path), exhibit_of(self._layout, path)
             needed = exhibit.needs(self._layout) if exhibit else job.inputs
@@ -169,7 +169,7 @@ def _describe(path: Path, job: Job, sources: list[Source]) -> Source:
     recorded = record.outputs.get(path.as_posix()) if record else None
     state: State = "as recorded" if sha256 == recorded else "changed since it was recorded"
     if sha256 is None or recorded is None:
-        state = "not here" if sha256 is None else "not recorded"
+        state = "missing" if sha256 is None else "not recorded"
     source = Source(
         path=path.as_posix(),
         sha256=sha256,
@@ -189,7 +189,7 @@ def _describe(path: Path, job: Job, sources: list[Source]) -> Source:
 
 
 def _metrics(path: Path) -> dict[str, Any]:
-    """Read what a metrics file says: its run and its values."""
+    """Read the run and the values of a metrics file."""
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
         rows = [(row["name"], row["unit"], row["value"]) for row in tree["metrics"]]
@@ -200,7 +200,7 @@ def _metrics(path: Path) -> dict[str, Any]:
 
 
 def _chosen(layout: Layout, only: dict[str, str]) -> list[Run]:
-    """List the runs that the cells asked for are means of."""
+    """List the runs that the selected cells average."""
     wanted = {column: value for column, value in only.items() if column != "metric"}
     runs = [r for r in layout.runs() if all(getattr(r, k) == v for k, v in wanted.items())]
     if not runs:
@@ -219,7 +219,7 @@ def _cells(
     """Read the chosen cells of a table, each with the values of its runs' metrics files."""
     if not table.is_file():
         if "metric" in only:
-            raise DejaVuError(f"{table}: is not here, so no metric of it can be chosen")
+            raise DejaVuError(f"{table}: missing, so no metric of it can be selected")
         return []
     try:
         with table.open(encoding="utf-8", newline="") as file:
@@ -232,9 +232,9 @@ def _cells(
             f"{table}: not a table of this version ({error!r}); make it again"
         ) from None
     if not cells:
-        asked = ", ".join(f"{column} {value}" for column, value in only.items())
-        asked = asked or "any run of the study"
-        raise DejaVuError(f"{table}: has no cell of {asked}; its metrics: {', '.join(metrics)}")
+        selected = ", ".join(f"{column} {value}" for column, value in only.items())
+        selected = selected or "any run of the study"
+        raise DejaVuError(f"{table}: has no cell of {selected}; its metrics: {', '.join(metrics)}")
     return cells
 
 
@@ -259,30 +259,30 @@ def _cell(layout: Layout, row: dict[str, str], runs: list[Run], known: dict[Path
 
 
 def _is_of(row: dict[str, str], runs: list[Run]) -> bool:
-    """Whether a table's row is of one of the runs."""
+    """Whether a table's row belongs to one of the runs."""
     labels = row["task"], row["network"], row["method"]
     return any((run.task, run.network, run.method) == labels for run in runs)
 
 
 def _disagreements(known: dict[Path, Source]) -> Iterator[str]:
-    """Say which files are not as they were recorded, or of other params or inputs than now."""
+    """Report files that differ from their records, or from current params, code or inputs."""
     for source in known.values():
         record, path = source.record, source.path
         if source.state in ("not recorded", "changed since it was recorded"):
             yield f"{path}: {source.state} ({source.recorded_in})"
-        asked = source.hashes
-        found = record.hashes if record else asked | ({"run": source.run} if source.run else {})
-        for name in (name for name in asked if found.get(name) != asked[name]):
+        current = source.hashes
+        found = record.hashes if record else current | ({"run": source.run} if source.run else {})
+        for name in (name for name in current if found.get(name) != current[name]):
             yield (
-                f"{path}: stale: made by {name} {found.get(name)}, and params and code of now ask "
-                f"for {asked[name]}"
+                f"{path}: stale: {name} {found.get(name)}, but current params and code give "
+                f"{current[name]}"
             )
         for name, sha256 in record.inputs.items() if record else ():
             now = known.get(Path(name))
             if now and sha256 != (_recorded(now) or now.sha256 or sha256):
-                yield f"{path}: made of another {name} than that of now"
+                yield f"{path}: built from an older version of {name}"
         if record and record.execution is None:
-            yield f"{path}: found finished in the store, which did not say how it was trained"
+            yield f"{path}: found in the store, without a record of its training"
 
 
 def _recorded(source: Source) -> str | None:
@@ -294,12 +294,12 @@ def _wrong_means(cells: list[Cell]) -> Iterator[str]:
         where = f"{cell.task} {cell.network} {cell.method} {cell.metric}"
         values = [*cell.values.values()]
         if len(values) != cell.n:
-            yield f"{where}: the table's mean is of {cell.n} values, and {len(values)} are here"
+            yield f"{where}: the table averages {cell.n} values, but {len(values)} are available"
             continue
         mean = math.fsum(values) / len(values)
         both_undefined = math.isnan(mean) and math.isnan(cell.mean)
         if not (both_undefined or math.isclose(mean, cell.mean, rel_tol=_TOLERANCE)):
-            yield f"{where}: the table says {cell.mean}, and the mean of its values is {mean}"
+            yield f"{where}: the table has {cell.mean}, but the mean of its values is {mean}"
 
 
 _ASPECTS: dict[str, Callable[[Execution], str]] = {
@@ -311,7 +311,7 @@ _ASPECTS: dict[str, Callable[[Execution], str]] = {
 
 
 def _mixed(known: dict[Path, Source]) -> Iterator[str]:
-    """Say where results of one kind were made by different code or on different machines."""
+    """Report results of one kind made by different code or on different machines."""
     records = {s.recorded_in: s.record for s in known.values() if s.record}
     executions: dict[str, list[Execution]] = {}
     for record in records.values():
@@ -321,7 +321,7 @@ def _mixed(known: dict[Path, Source]) -> Iterator[str]:
         for aspect, read in _ASPECTS.items():
             counts = Counter(map(read, made))
             if len(counts) > 1:
-                listed = "; ".join(f"{count} by {what}" for what, count in counts.most_common())
-                yield f"{verb}: made by more than one {aspect}: {listed}"
+                listed = "; ".join(f"{count} with {value}" for value, count in counts.most_common())
+                yield f"{verb}: made with more than one {aspect}: {listed}"
         if dirty := sum(bool(one.code.dirty) for one in made):
-            yield f"{verb}: {dirty} of {len(made)} made by code or params that are in no commit"
+            yield f"{verb}: {dirty} of {len(made)} made with uncommitted code or params"

@@ -23,7 +23,7 @@ def test_the_tree_names_all_that_a_cell_came_from(
     assert said.startswith(f"{MAIN}, sha256 {file_sha256(MAIN)[:12]}, as recorded\n")
     assert f"{run.task} fpn {run.method} score: 0.166667 %, the mean of 2: 0, 0.333333" in said
     assert f"{layout.metrics(run)}, sha256" in said
-    assert f"{layout.checkpoint(run)}, not here: dvc pull, or git checkout" in said
+    assert f"{layout.checkpoint(run)}, missing: dvc pull, or git checkout" in said
     assert f"made by train: run {run.hash}" in said
     assert f"data: {json.dumps(run.identity()['data'])}" in said  # on one line, however long
     assert f"commit {'a' * 40}\n" in said

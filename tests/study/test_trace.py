@@ -1,4 +1,4 @@
-"""`explain`: what a result was made of, and every way in which it may not agree."""
+"""`explain`: what a result was made of, and every kind of disagreement."""
 
 import csv
 import json
@@ -104,10 +104,10 @@ def test_a_checkpoint_that_was_not_pulled_is_no_disagreement(layout: Layout) -> 
     assert found.disagreements == []
     path = layout.checkpoint(first_run(layout))
     source = below(found.result)[str(path)]
-    assert (source.state, source.sha256) == ("not here", None)
+    assert (source.state, source.sha256) == ("missing", None)
     assert source.record is not None
     assert str(path) in source.record.outputs  # its checksum is known all the same
-    assert explain(layout, path).result.state == "not here"
+    assert explain(layout, path).result.state == "missing"
 
 
 def test_a_missing_record_is_told_and_the_rest_is_explained(layout: Layout) -> None:
@@ -125,7 +125,7 @@ def test_params_that_ask_for_another_run_make_the_number_stale(layout: Layout) -
     changed = Layout(layout.params.model_copy(update={"train": steps}))
     now = Run(changed.params, run.task, run.network, run.method, run.seed)
     metrics = layout.metrics(run)
-    stale = f"stale: made by run {run.hash}, and params and code of now ask for {now.hash}"
+    stale = f"stale: run {run.hash}, but current params and code give {now.hash}"
     said = explain(changed, metrics).disagreements
     assert said == [f"{layout.checkpoint(run)}: {stale}", f"{metrics}: {stale}"]
     layout.record("evaluate", run).unlink()  # a metrics file says itself of which run it is
@@ -139,7 +139,7 @@ def test_a_wrong_mean_is_told(layout: Layout) -> None:
     where = f"{run.task} fpn {run.method} score"
     said = explain(layout, MAIN, {"task": run.task}).disagreements
     assert f"{MAIN}: changed since it was recorded ({layout.record('tables')})" in said
-    assert [line for line in said if line.startswith(f"{where}: the table says 0.1667")]
+    assert [line for line in said if line.startswith(f"{where}: the table has 0.1667")]
     assert len(said) == 2
 
 
@@ -148,7 +148,7 @@ def test_a_mean_whose_runs_are_not_here_cannot_be_checked(layout: Layout) -> Non
     layout.metrics(run).unlink()
     said = explain(layout, MAIN, {"metric": "score"}).disagreements
     assert said == [
-        f"{run.task} fpn {run.method} score: the table's mean is of 2 values, and 1 are here"
+        f"{run.task} fpn {run.method} score: the table averages 2 values, but 1 are available"
     ]
 
 
@@ -159,7 +159,7 @@ def test_what_was_made_of_another_input_is_told(layout: Layout) -> None:
     with recorded(JOBS["train"].job(layout, run)):
         checkpoint.write_text("trained anew")
     said = explain(layout, metrics).disagreements
-    assert said == [f"{metrics}: made of another {checkpoint} than that of now"]
+    assert said == [f"{metrics}: built from an older version of {checkpoint}"]
 
 
 def test_what_one_table_mixes_is_told(layout: Layout) -> None:
@@ -172,13 +172,13 @@ def test_what_one_table_mixes_is_told(layout: Layout) -> None:
         execution__processes=2,
     )
     said = "\n".join(explain(layout, MAIN).disagreements)
-    assert f"train: made by more than one commit: 17 by {'a' * 40}; 1 by {'b' * 40}" in said
-    assert "train: made by more than one machine: 17 by " in said
+    assert f"train: made with more than one commit: 17 with {'a' * 40}; 1 with {'b' * 40}" in said
+    assert "train: made with more than one machine: 17 with " in said
     assert "GPU X" in said
-    assert "train: made by more than one set of package versions: 17 by python 3" in said
-    assert "1 by torch 2.11.0" in said
-    assert "train: 1 of 18 made by code or params that are in no commit" in said
-    assert "train: made by more than one number of processes: 17 by 1; 1 by 2" in said
+    assert "train: made with more than one set of package versions: 17 with python 3" in said
+    assert "1 with torch 2.11.0" in said
+    assert "train: 1 of 18 made with uncommitted code or params" in said
+    assert "train: made with more than one number of processes: 17 with 1; 1 with 2" in said
     assert len(said.splitlines()) == 5
     other = {"method": [*layout.params.methods][-1]}
     assert explain(layout, MAIN, other).disagreements == []
@@ -188,7 +188,7 @@ def test_a_run_that_the_store_did_not_record_is_told(layout: Layout) -> None:
     edit_record(layout.record("train", first_run(layout)), execution=None)
     said = explain(layout, layout.checkpoint(first_run(layout))).disagreements
     assert len(said) == 1
-    assert "found finished in the store, which did not say how it was trained" in said[0]
+    assert "found in the store" in said[0]
 
 
 @pytest.mark.parametrize("name", ["gap", "probes", "cost"])
@@ -225,7 +225,7 @@ def test_a_figure_is_made_of_what_it_shows(layout: Layout, name: str, files: str
         ("results/tiny/checkpoints/depth/fpn/basline/seed0.jsonl", {}, "has no 'basline'"),
         ("results/tiny/checkpoints/depth/fpn/baseline/seed7.jsonl", {}, "has no 7"),
         ("results/tiny/checkpoints/depth/fpn/baseline/x.jsonl", {}, "METHOD/seedK"),
-        ("results/tiny/tables/gap.csv", {"task": "depth"}, "main and all_metrics can be narrowed"),
+        ("results/tiny/tables/gap.csv", {"task": "depth"}, "main and all_metrics"),
         ("results/tiny/tables/main.csv", {"task": "depht"}, "no run is of task depht; the study"),
         (
             "results/tiny/tables/main.csv",
@@ -244,9 +244,9 @@ def test_a_users_mistake_is_named(
 def test_what_is_neither_here_nor_recorded_is_an_error(layout: Layout) -> None:
     path = layout.results / "report.html"
     path.unlink()
-    assert explain(layout, path).result.state == "not here"
+    assert explain(layout, path).result.state == "missing"
     layout.record("report").unlink()
-    with pytest.raises(DejaVuError, match="neither here nor recorded"):
+    with pytest.raises(DejaVuError, match=r"report\.html: missing and not recorded"):
         explain(layout, path)
 
 
@@ -275,7 +275,7 @@ def test_a_metric_of_another_task_is_no_cell_of_this_one(layout: Layout) -> None
 def test_no_metric_of_a_table_that_is_not_here_can_be_chosen(layout: Layout) -> None:
     MAIN.unlink()
     assert explain(layout, MAIN).cells == []
-    with pytest.raises(DejaVuError, match=r"main\.csv: is not here"):
+    with pytest.raises(DejaVuError, match=r"main\.csv: missing"):
         explain(layout, MAIN, {"metric": "score"})
 
 
