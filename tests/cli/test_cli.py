@@ -276,7 +276,7 @@ def test_a_text_pair_of_other_settings_supervises_nothing(
     dejavu_here("text-pair", capsys=capsys)
     study(steps=4)
     said = dejavu_here(*asked, capsys=capsys, expect=1)
-    assert "text_pair.safetensors: made with other params, data or code" in said
+    assert "text_pair.safetensors: params, data or code" in said
     assert said.endswith(": python -m dejavu text-pair, with the same --params\n")
     dejavu_here("train", "--task", "depth", "--method", "baseline", capsys=capsys)  # reads none
     dejavu_here("text-pair", capsys=capsys)
