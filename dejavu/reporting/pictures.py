@@ -1,4 +1,7 @@
-"""Predictions and their errors as pictures, by task."""
+"""Predictions and their errors as pictures, by task.
+
+A task is drawn by its condition, unless a picture of its own is registered here.
+"""
 
 import math
 from functools import singledispatch
@@ -19,7 +22,8 @@ def colour(task: Task, prediction: Tensor) -> Tensor:
     """Draw predictions, or ground truths, of a task.
 
     Labels have the colours of the palette, and unknown ones are black. Metres are drawn on a log
-    scale: near is red, unknown is black. Normals towards the camera are bluish, as usual.
+    scale: near is red, unknown is black. Normals towards the camera are bluish, as usual. Of other
+    tasks, the mean channel of the condition is drawn, -1 dark and 1 bright, unknown black.
 
     Args:
         task: the task of the predictions.
@@ -28,15 +32,14 @@ def colour(task: Task, prediction: Tensor) -> Tensor:
     Returns:
         B x H x W x 3 uint8.
 
-    Raises:
-        NotImplementedError: no drawing is registered for the task.
-
     Example:
         >>> task = Segmentation([(0, 0, 0), (255, 128, 0)])
         >>> colour(task, torch.tensor([[[1, 0]]])).tolist()
         [[[[255, 128, 0], [0, 0, 0]]]]
     """
-    raise _undrawn(task)
+    condition = task.encode(prediction)
+    known = (condition != 0).any(1).unsqueeze(-1)
+    return _colour_map((condition.mean(1) + 1) / 2, "viridis") * known
 
 
 @singledispatch
@@ -44,7 +47,8 @@ def error(task: Task, prediction: Tensor, target: Tensor) -> Tensor:
     """Return each pixel's error.
 
     For labels it is 1 where they differ, for metres |prediction - truth| / truth, at most 1, and
-    for normals the angle between them as a fraction of 180 degrees.
+    for normals the angle between them as a fraction of 180 degrees. For other tasks it is half the
+    mean absolute difference of their conditions.
 
     Args:
         task: the task of the predictions.
@@ -54,15 +58,13 @@ def error(task: Task, prediction: Tensor, target: Tensor) -> Tensor:
     Returns:
         B x H x W in [0, 1]; 0 where the truth is unknown.
 
-    Raises:
-        NotImplementedError: no drawing is registered for the task.
-
     Example:
         >>> metres = torch.tensor([3.0, 5.0]).view(1, 1, 1, 2)
         >>> error(Depth(), metres, torch.tensor([2.0, 0.0]).view(1, 1, 1, 2)).tolist()
         [[[0.5, 0.0]]]
     """
-    raise _undrawn(task)
+    truth = task.encode(target)
+    return (task.encode(prediction) - truth).abs().mean(1) / 2 * (truth != 0).any(1)
 
 
 def colour_error(task: Task, prediction: Tensor, target: Tensor) -> Tensor:
@@ -108,12 +110,6 @@ def _(task: Normals, prediction: Tensor) -> Tensor:
 def _(task: Normals, prediction: Tensor, target: Tensor) -> Tensor:
     cosine = (prediction * target).sum(1).clamp(-1, 1)
     return cosine.acos() / math.pi * (target != 0).any(1)
-
-
-def _undrawn(task: Task) -> NotImplementedError:
-    return NotImplementedError(
-        f"{task.name}: there is no picture of this task; register one in {__name__}"
-    )
 
 
 def _colour_map(values: Tensor, name: str) -> Tensor:

@@ -5,8 +5,9 @@ A task is one module of this folder, whose function ``create(palette, settings)`
 
 A network's *output* is raw (logits, log-depth position, unnormalised vectors), B x C x H x W. A
 *prediction* is what is scored and shown: labels, metres, unit vectors. A *condition* is what the
-regeneration module sees: bounded, dense, differentiable. A *soft prediction* is what may be resized
-and averaged over views of an image before it is decided: probabilities, metres, unit vectors.
+regeneration module sees: dense, differentiable, from -1 to 1. A *soft prediction* is what may be
+resized and averaged over views of an image before it is decided: probabilities, metres, unit
+vectors.
 """
 
 from abc import ABC, abstractmethod

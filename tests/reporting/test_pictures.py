@@ -1,6 +1,6 @@
 import numpy as np
-import pytest
 import torch
+from torch import Tensor
 
 from dejavu.data.sample import IGNORE_INDEX
 from dejavu.reporting.pictures import colour, colour_error, error
@@ -66,11 +66,16 @@ def test_errors_are_those_of_the_tasks() -> None:
     np.testing.assert_allclose(error(normals, vectors, batch.normals), angles / 180, atol=1e-3)
 
 
-def test_a_task_without_pictures_is_named() -> None:
-    class Other:
-        name = "other"
+def test_a_task_without_pictures_of_its_own_is_drawn_by_its_condition() -> None:
+    class Halves:
+        """A task whose condition is half the prediction; -9 is unknown."""
 
-    task: Task = Other()  # type: ignore[assignment]
-    for draw in (colour, lambda task, labels: error(task, labels, labels)):
-        with pytest.raises(NotImplementedError, match="other: there is no picture of this task"):
-            draw(task, torch.ones(1, 1, 1))
+        def encode(self, target: Tensor) -> Tensor:
+            return target / 2 * (target != -9)
+
+    task: Task = Halves()  # type: ignore[assignment]
+    dark, bright, unknown = colour(task, torch.tensor([[[[-2.0, 2.0, -9.0]]]]))[0, 0].tolist()
+    assert (dark, bright) == ([68, 1, 84], [253, 231, 36])  # the ends of viridis
+    assert unknown == [0, 0, 0]
+    truth = torch.tensor([[[[-2.0, 1.0, -9.0]]]])
+    assert error(task, torch.full_like(truth, 2.0), truth).tolist() == [[[1.0, 0.25, 0.0]]]
