@@ -148,9 +148,11 @@ def _tasks(data: "DataParams") -> list[str]:
 
 
 def _summary(checked: "Checked", tasks: list[str]) -> str:
+    from dejavu.config.tasks import truth_of
+
     dataset = checked.dataset
     counts = ", ".join(f"{split} {len(found)}" for split, found in checked.splits.items())
     lines = [f"{dataset.title} ({dataset.variant_name}) in {dataset.root} is in order: {counts}"]
     for task in tasks:
-        lines.append(f"  {task}: {dataset.variant.truth[task]}")
+        lines.append(f"  {task}: {dataset.variant.truth[truth_of(task)]}")
     return "\n".join(lines + [f"  note: {note}" for note in checked.notes])

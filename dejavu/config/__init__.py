@@ -5,7 +5,7 @@ planning a workflow is fast.
 """
 
 from dejavu.config.augmentation import AugmentationParams
-from dejavu.config.base import Gamma, Section, TaskName
+from dejavu.config.base import Section
 from dejavu.config.data import DataParams, RoomsParams
 from dejavu.config.evaluation import EvaluationParams
 from dejavu.config.methods import (
@@ -28,7 +28,13 @@ from dejavu.config.study import (
     gammas,
     needs_text_pair,
 )
-from dejavu.config.tasks import DepthParams, NormalsParams, SegmentationParams
+from dejavu.config.tasks import (
+    DepthParams,
+    Gamma,
+    NormalsParams,
+    SegmentationParams,
+    TaskName,
+)
 from dejavu.config.training import TrainParams
 
 __all__ = [

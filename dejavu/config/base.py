@@ -1,28 +1,14 @@
 """Base class of the params sections, and common field types."""
 
 import difflib
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-TaskName = Literal["segmentation", "depth", "normals"]
 Label = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(gt=0)]
-
-
-def _by_task(gamma: Any) -> Any:
-    """Expand one number to all tasks."""
-    is_number = isinstance(gamma, int | float) and not isinstance(gamma, bool)
-    return dict.fromkeys(get_args(TaskName), gamma) if is_number else gamma
-
-
-Gamma = Annotated[
-    dict[TaskName, Weight],
-    BeforeValidator(_by_task, json_schema_input_type=Weight | dict[TaskName, Weight]),
-]
-"""Weight of a loss by task; a single number applies to every task."""
 
 
 class Section(BaseModel):

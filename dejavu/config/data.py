@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from dejavu.config.base import Count, Label, Section
+from dejavu.config.tasks import TASKS, truth_of
 from dejavu.datasets.reading.raw import Variant
 from dejavu.datasets.reading.registry import dataset_class, dataset_names
 
@@ -91,7 +92,7 @@ class DataParams(Section):
         if self.is_rooms:
             return None
         variant: Variant = dataset_class(self.name).variants[self.variant_name]
-        return tuple(variant.truth)
+        return tuple(t for truth in variant.truth for t in TASKS if truth_of(t) == truth)
 
     def identity(self) -> dict[str, Any]:
         """Return the fields that determine the data."""

@@ -4,8 +4,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from dejavu.config.base import Count, Gamma, Section, Weight
+from dejavu.config.base import Count, Section, Weight
 from dejavu.config.redactions import RedactionParams
+from dejavu.config.tasks import Gamma
 
 
 class CRMParams(Section):

@@ -4,13 +4,13 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from dejavu.config.base import Count, Fraction, Gamma, Label, Section, TaskName
+from dejavu.config.base import Count, Fraction, Label, Section
 from dejavu.config.data import DataParams
 from dejavu.config.evaluation import EvaluationParams
 from dejavu.config.methods import MethodParams
 from dejavu.config.networks import NetworkParams
 from dejavu.config.redactions import RedactionParams
-from dejavu.config.tasks import DepthParams, NormalsParams, SegmentationParams
+from dejavu.config.tasks import Gamma, TaskName, TaskSections
 from dejavu.config.training import TrainParams
 
 
@@ -50,8 +50,8 @@ class ReportParams(Section):
     scenes: Count = Field(3, description="number of scenes on each qualitative sheet")
 
 
-class Params(Section):
-    """A study: tasks x networks x methods x seeds on one data set."""
+class Matrix(Section):
+    """What a study compares, and on which data."""
 
     study: Label = Field(description="name of the study and of its folders in data/ and results/")
     tasks: list[TaskName] = Field(description="dense-prediction tasks", min_length=1)
@@ -61,9 +61,11 @@ class Params(Section):
         description="every method has one run per seed; runs of one seed are paired", min_length=1
     )
     data: DataParams = Field(default_factory=lambda: DataParams.model_validate({}))
-    segmentation: SegmentationParams = Field(default_factory=SegmentationParams)
-    depth: DepthParams = Field(default_factory=DepthParams)
-    normals: NormalsParams = Field(default_factory=NormalsParams)
+
+
+class Params(TaskSections, Matrix):  # in a file: the matrix, the tasks' sections, the others
+    """A study: tasks x networks x methods x seeds on one data set."""
+
     train: TrainParams = Field(default_factory=TrainParams)
     evaluation: EvaluationParams = Field(default_factory=EvaluationParams)
     gap: GapParams = Field(default_factory=GapParams)

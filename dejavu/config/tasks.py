@@ -1,10 +1,13 @@
-"""Task params: one section per task, with its head and loss."""
+"""Task params: one section per task, with its head and loss, and weights by task."""
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from dejavu.config.base import Fraction, Section
+from dejavu.config.base import Fraction, Section, Weight
+from dejavu.datasets.reading.conventions import ROLES
+from dejavu.runtime.declarations import declarations
 
 
 class SegmentationParams(Section):
@@ -55,3 +58,52 @@ class NormalsParams(Section):
     loss: Literal["cosine", "angular", "l1"] = Field(
         "cosine", description="1 - cosine, the angle, or L1 between unit vectors"
     )
+
+
+class TaskSections(Section):
+    """One section per task, named like its module in ``dejavu/tasks``."""
+
+    segmentation: SegmentationParams = Field(default_factory=SegmentationParams)
+    depth: DepthParams = Field(default_factory=DepthParams)
+    normals: NormalsParams = Field(default_factory=NormalsParams)
+
+
+TASKS = tuple(TaskSections.model_fields)
+"""The names of all tasks."""
+if TYPE_CHECKING:
+    TaskName = str
+else:
+    TaskName = Literal[TASKS]
+
+
+def truth_of(task: str) -> str:
+    """Return the ground truth that a task's targets are computed from: its module's ``TRUTH``.
+
+    Example:
+        >>> truth_of("depth")
+        'depth'
+    """
+    return str(declarations("tasks", "TRUTH")[task])
+
+
+def roles_of(tasks: Iterable[str]) -> list[str]:
+    """Return the parts of a sample that tasks need: the image and their ground truths.
+
+    Example:
+        >>> roles_of(["depth", "segmentation"])
+        ['image', 'depth', 'label']
+    """
+    return [*dict.fromkeys(["image", *(ROLES[truth_of(task)] for task in tasks)])]
+
+
+def _by_task(gamma: Any) -> Any:
+    """Expand one number to all tasks."""
+    is_number = isinstance(gamma, int | float) and not isinstance(gamma, bool)
+    return dict.fromkeys(TASKS, gamma) if is_number else gamma
+
+
+Gamma = Annotated[
+    dict[TaskName, Weight],
+    BeforeValidator(_by_task, json_schema_input_type=Weight | dict[TaskName, Weight]),
+]
+"""Weight of a loss by task; a single number applies to every task."""

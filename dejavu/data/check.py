@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from dejavu.config import Params
+from dejavu.config.tasks import roles_of, truth_of
 from dejavu.datasets.reading.conventions import ROLES
 from dejavu.datasets.reading.index import shared_file, write_index
 from dejavu.datasets.reading.inspecting import Found, inspect
@@ -64,7 +65,7 @@ class Checked:
                 file=path.name,
                 sha256=file_sha256(path),
                 class_pixels=tuple(pixels.tolist()),
-                fingerprints={task: self._fingerprint(found, task) for task in study.tasks},
+                fingerprints={t: self._fingerprint(found, t) for t in map(truth_of, study.tasks)},
             )
         variant = self.dataset.variant
         Manifest(
@@ -82,9 +83,9 @@ class Checked:
             splits=records,
         ).write(directory)
 
-    def _fingerprint(self, found: Sequence[Found], task: str) -> str:
-        """Hash the names and pixels of images, with a task's ground truth."""
-        role = ROLES[task]
+    def _fingerprint(self, found: Sequence[Found], truth: str) -> str:
+        """Hash the names and pixels of images, with a ground truth."""
+        role = ROLES[truth]
         measured = self.dataset.computed.get(role, role)
         rows = [(one.entry.name, one.sha256["image"], one.sha256[measured]) for one in found]
         return hashlib.sha256(repr(rows).encode()).hexdigest()
@@ -115,7 +116,7 @@ def check_dataset(
             the files and the fix.
     """
     dataset = dataset_class(name)(root, variant)
-    roles = ["image", *(ROLES[task] for task in tasks)]
+    roles = roles_of(tasks)
     official = {split: dataset.entries(split) for split in ("train", "test")}
     _require_images(dataset, official)
     _require_disjoint(dataset, official)
@@ -278,7 +279,7 @@ def _unofficial_counts(dataset: RawDataset, official: dict[str, list[Entry]]) ->
 
 
 def _shared_files(dataset: RawDataset, tasks: Sequence[str]) -> dict[str, tuple[int, str]]:
-    roles = ["image", *(ROLES[task] for task in tasks)]
+    roles = roles_of(tasks)
     paths = sorted(dataset.shared_files(roles))
     return {path: shared_file(dataset.root / path) for path in paths}
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dejavu.config.tasks import roles_of
 from dejavu.data.augmentation import KINDS
 from dejavu.data.cache import DecodedCache, cache_bytes, require_space, write_cache
 from dejavu.data.sample import Sample
@@ -40,7 +41,7 @@ class IndexedSplit(Split):
 
     def __init__(self, directory: Path, split: str, tasks: Sequence[str]) -> None:
         super().__init__(directory, split)
-        self._roles = ["image", *(ROLES[task] for task in tasks)]
+        self._roles = roles_of(tasks)
         self._columns = read_index(self.path)
         if len(self._columns["name"]) != len(self):
             raise DataError(

@@ -78,7 +78,7 @@ def describe(run: Run, scenes: Split, task: Task, metrics: Sequence[Metric]) -> 
         "images": len(scenes),
         "run": run.hash,
         "protocol": {
-            "truth": scenes.manifest.truth[run.task],
+            "truth": scenes.manifest.truth[run.truth],
             **protocol_of(run.task, protocol),
         },
         "notes": [*scenes.manifest.notes],
@@ -96,7 +96,7 @@ def load_run(run: Run, path: Path, manifest: Manifest) -> Checkpoint:
     """
     checkpoint = load_checkpoint(path)
     made = checkpoint.provenance
-    other_images = made.data != manifest.splits["train"].fingerprints[run.task]
+    other_images = made.data != manifest.splits["train"].fingerprints[run.truth]
     if made.run != run.hash or other_images:
         # The hash decides; the fields say what differs (results of older code lack newer fields).
         different = [k for k, v in run.identity().items() if made.identity.get(k) != v]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dejavu.config import Params, TrainParams, gammas, needs_text_pair
+from dejavu.config.tasks import truth_of
 from dejavu.runtime.errors import ParamsError
 from dejavu.study.code import phase_code, training_modules
 from dejavu.study.hashing import phase_hash
@@ -33,10 +34,15 @@ class Run:
                 raise ParamsError(f"{field}: the study has no {value!r}; it has: {listed}")
 
     @property
+    def truth(self) -> str:
+        """Name of the ground truth that its task is made from."""
+        return truth_of(self.task)
+
+    @property
     def weights(self) -> dict[str, float]:
         """Weight of each further loss of this run by name; the task loss has weight 1."""
         found = gammas(self.params.methods[self.method])
-        return {key.split(".")[-1]: dict(gamma)[self.task] for key, gamma in found}  # type: ignore[index]
+        return {key.split(".")[-1]: dict(gamma)[self.task] for key, gamma in found}
 
     @property
     def train(self) -> TrainParams:

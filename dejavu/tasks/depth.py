@@ -12,6 +12,8 @@ from dejavu.runtime.collective import gather_across, mean_across
 from dejavu.tasks.base import Settings, Task
 from dejavu.tasks.losses import Loss, counted, masked_mean
 
+TRUTH = "depth"
+
 
 def create(
     palette: Sequence[Sequence[int]], settings: DepthParams | Settings | None = None

@@ -11,6 +11,8 @@ from dejavu.data.sample import Batch, mirror_normals
 from dejavu.tasks.base import Settings, Task
 from dejavu.tasks.losses import Loss, masked_mean
 
+TRUTH = "normals"
+
 
 def create(
     palette: Sequence[Sequence[int]], settings: NormalsParams | Settings | None = None

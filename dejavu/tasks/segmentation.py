@@ -13,6 +13,8 @@ from dejavu.runtime.collective import gather_across
 from dejavu.tasks.base import Settings, Task
 from dejavu.tasks.losses import counted, masked_mean
 
+TRUTH = "segmentation"
+
 
 def create(
     palette: Sequence[Sequence[int]], settings: SegmentationParams | Settings | None = None

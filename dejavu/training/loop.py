@@ -107,7 +107,7 @@ def work_folder(store: Path, run: Run, scenes: Split) -> Path:
 
     On other images it is another run, though the same params found them.
     """
-    return store / f"{run.hash}-{scenes.record.fingerprints[run.task][:8]}"
+    return store / f"{run.hash}-{scenes.record.fingerprints[run.truth][:8]}"
 
 
 def _fit(
@@ -175,7 +175,7 @@ def _fit(
     # ---- the finished run -------------------------------------------------------------------
     if not share.first:
         return
-    images = scenes.record.fingerprints[run.task]
+    images = scenes.record.fingerprints[run.truth]
     made_from = Provenance(run.hash, run.identity(), palette, images, weights)
     describe(work, seconds)
     save_checkpoint(work / "model.safetensors", made_from, module.model.cpu(), module.criterion)

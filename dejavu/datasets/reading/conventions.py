@@ -4,4 +4,4 @@ IGNORE_INDEX = 255
 """Label of pixels that are neither trained on nor scored."""
 
 ROLES = {"segmentation": "label", "depth": "depth", "normals": "normals"}
-"""The part of a sample that holds the ground truth, by task."""
+"""The part of a sample that holds a ground truth, by the name of the ground truth."""
