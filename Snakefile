@@ -34,4 +34,5 @@ rule all:
     input:
         rules.prepared.input,
         rules.trained.input,
+        rules.measured.input,
         rules.reported.input,

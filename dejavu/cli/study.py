@@ -33,7 +33,7 @@ def phases(
 ) -> None:
     """Check that workflow/phases.json, on which DVC's stages depend, matches the code."""
     from dejavu.runtime.files import write_text
-    from dejavu.study.phases import PHASES_FILE, render_codes
+    from dejavu.study.phase_codes import PHASES_FILE, render_codes
 
     text = render_codes(read_layout(params).params)
     if write:

@@ -111,7 +111,7 @@ def measure_costs(layout: Layout, task: str) -> list[dict[str, Any]]:
         "image_size": size,
         "rounds": params.cost.rounds,
     }
-    write_text(layout.cost(task), json.dumps(result, indent=1) + "\n")
+    write_text(layout.measurement("cost", task), json.dumps(result, indent=1) + "\n")
     return rows
 
 

@@ -51,7 +51,7 @@ def measure_gaps(layout: Layout, task_name: str) -> list[dict[str, Any]]:
         )
     rows.sort(key=lambda row: -row["gap"])
     result = {"study": params.study, "steps": params.gap.steps, "split": "val", "rows": rows}
-    write_text(layout.gap(task_name), json.dumps(result, indent=1) + "\n")
+    write_text(layout.measurement("gap", task_name), json.dumps(result, indent=1) + "\n")
     return rows
 
 

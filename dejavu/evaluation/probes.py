@@ -59,7 +59,7 @@ def measure_probes(layout: Layout, task_name: str, store: Path) -> list[dict[str
         "steps": params.train.steps,
         "rows": rows,
     }
-    write_text(layout.probes(task_name), json.dumps(result, indent=1) + "\n")
+    write_text(layout.measurement("probes", task_name), json.dumps(result, indent=1) + "\n")
     return rows
 
 

@@ -106,9 +106,9 @@ def numbers_of(layout: Layout) -> Numbers:
         design(layout.params),
         metrics_files=[*map(layout.metrics, runs)],
         logs=[*map(layout.log, runs)],
-        gap_files=[*map(layout.gap, tasks)],
-        probe_files=[*map(layout.probes, tasks)],
-        cost_files=[*map(layout.cost, tasks)],
+        gap_files=[layout.measurement("gap", task) for task in tasks],
+        probe_files=[layout.measurement("probes", task) for task in tasks],
+        cost_files=[layout.measurement("cost", task) for task in tasks],
     )
 
 

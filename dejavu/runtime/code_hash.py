@@ -2,7 +2,7 @@
 
 A module is hashed by its syntax tree, without the parts that cannot change a result: comments,
 docstrings, the messages of ``raise`` and ``assert``. Imports inside functions are not followed:
-`dejavu.study.phases` names the modules that a run loads on demand, so that a redaction that it
+`dejavu.study.code` names the modules that a run loads on demand, so that a redaction that it
 does not use is no part of its hash. Imports under ``TYPE_CHECKING`` are not followed either.
 """
 

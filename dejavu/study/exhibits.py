@@ -67,16 +67,8 @@ def _logs(layout: Layout) -> list[Path]:
     return [*map(layout.log, layout.runs())]
 
 
-def _gaps(layout: Layout) -> list[Path]:
-    return [*map(layout.gap, layout.params.tasks)]
-
-
-def _probes(layout: Layout) -> list[Path]:
-    return [*map(layout.probes, layout.params.tasks)]
-
-
-def _costs(layout: Layout) -> list[Path]:
-    return [*map(layout.cost, layout.params.tasks)]
+def _measured(verb: str) -> Needs:
+    return lambda layout: [layout.measurement(verb, task) for task in layout.params.tasks]
 
 
 def _shown(layout: Layout) -> list[Path]:
@@ -88,9 +80,9 @@ def _shown(layout: Layout) -> list[Path]:
 TABLES = (
     Table("main", "table", _metrics, of_runs=True),
     Table("all_metrics", "all", _metrics, of_runs=True),
-    Table("gap", "gap", _gaps),
-    Table("probes", "probes", _probes),
-    Table("cost", "cost", _costs),
+    Table("gap", "gap", _measured("gap")),
+    Table("probes", "probes", _measured("probes")),
+    Table("cost", "cost", _measured("cost")),
 )
 """Made in `dejavu.reporting.numbers`, by name."""
 
@@ -111,7 +103,7 @@ FIGURES = (
     Figure(
         "gap",
         "gap",
-        _gaps,
+        _measured("gap"),
         "Oracle gap of each redaction; those that a method uses have the method's colour.",
     ),
     Figure(

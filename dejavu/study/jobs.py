@@ -13,15 +13,8 @@ from dejavu.config import Params, needs_text_pair
 from dejavu.runtime.errors import DejaVuError, ParamsError
 from dejavu.study.exhibits import FIGURES, TABLES, measured
 from dejavu.study.layout import SPLITS, AnyRun, Layout
-from dejavu.study.phases import (
-    cost_hash,
-    data_hash,
-    evaluation_hash,
-    gap_hash,
-    probes_hash,
-    report_hash,
-    text_pair_hash,
-)
+from dejavu.study.measurements import MEASUREMENTS, Measurement
+from dejavu.study.phases import data_hash, evaluation_hash, report_hash, text_pair_hash
 from dejavu.study.run import Run
 
 Of = TypeVar("Of", bound=Run | str | None)
@@ -154,8 +147,16 @@ def _whole(params: Params, _: str | None) -> dict[str, Any]:
     return params.model_dump(mode="json")
 
 
-def _pair(layout: Layout, needed: bool) -> list[Path]:
-    return [layout.text_pair] if needed else []
+def _measurement(one: Measurement) -> Kind[str]:
+    return Kind[str](
+        one.verb,
+        TASK,
+        params=_whole,
+        hashes={one.verb: one.hash},
+        inputs=lambda layout, task: [*one.inputs(layout, task), layout.manifest],
+        outputs=lambda layout, task: {one.verb: [layout.measurement(one.verb, task)]},
+        splits=lambda _: one.splits,
+    )
 
 
 _REPORT: dict[str, Callable[[Params, None], str]] = {"report": lambda p, _: report_hash(p)}
@@ -200,7 +201,7 @@ _KINDS: tuple[Kind[Any], ...] = (
         hashes={"run": lambda _, run: run.hash},
         inputs=lambda layout, run: [
             layout.manifest,
-            *_pair(layout, needs_text_pair(layout.params.methods[run.method])),
+            *([layout.text_pair] if needs_text_pair(layout.params.methods[run.method]) else []),
         ],
         outputs=lambda layout, run: {
             "checkpoint": [layout.checkpoint(run)],
@@ -221,42 +222,7 @@ _KINDS: tuple[Kind[Any], ...] = (
         outputs=lambda layout, run: {"metrics": [layout.metrics(run)]},
         splits=lambda p: (p.evaluation.split,),
     ),
-    # Measures the oracle gaps of a task's redactions.
-    Kind[str](
-        "gap",
-        TASK,
-        params=_whole,
-        hashes={"gap": gap_hash},
-        inputs=lambda layout, _: [layout.manifest],
-        outputs=lambda layout, task: {"gap": [layout.gap(task)]},
-        splits=lambda _: ("train", "val"),
-    ),
-    # Probes how much the regenerations of a task's methods need the prediction.
-    Kind[str](
-        "probes",
-        TASK,
-        params=_whole,
-        hashes={"probes": probes_hash},
-        inputs=lambda layout, task: [
-            *map(layout.checkpoint, layout.probed(task)),
-            layout.manifest,
-        ],
-        outputs=lambda layout, task: {"probes": [layout.probes(task)]},
-        splits=lambda _: ("train", "val"),
-    ),
-    # Measures the costs of a task's methods.
-    Kind[str](
-        "cost",
-        TASK,
-        params=_whole,
-        hashes={"cost": cost_hash},
-        inputs=lambda layout, _: [
-            *_pair(layout, layout.params.uses_text_pair),
-            layout.manifest,
-        ],
-        outputs=lambda layout, task: {"cost": [layout.cost(task)]},
-        splits=lambda _: ("train",),
-    ),
+    *map(_measurement, MEASUREMENTS),
     Kind[None](
         "tables",
         STUDY,

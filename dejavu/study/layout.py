@@ -82,13 +82,9 @@ class Layout:
         """Metrics of a run."""
         return self.results / "metrics" / "runs" / _cell(run, ".json")
 
-    def gap(self, task: str) -> Path:
-        """Oracle gaps of a task's redactions."""
-        return self.results / "metrics" / "gap" / f"{task}.json"
-
-    def probes(self, task: str) -> Path:
-        """Probes of a task's methods: how much their regeneration needs the prediction."""
-        return self.results / "metrics" / "probes" / f"{task}.json"
+    def measurement(self, verb: str, task: str) -> Path:
+        """Numbers that a verb measured for a task, such as its oracle gaps (`MEASUREMENTS`)."""
+        return self.results / "metrics" / verb / f"{task}.json"
 
     @property
     def text_pair(self) -> Path:
@@ -99,10 +95,6 @@ class Layout:
     def text_pair_metrics(self) -> Path:
         """Metrics of the image-text pair: how well it finds an image's caption."""
         return self.results / "metrics" / "text_pair.json"
-
-    def cost(self, task: str) -> Path:
-        """Measured cost of a task's methods."""
-        return self.results / "metrics" / "cost" / f"{task}.json"
 
     @property
     def tables(self) -> Path:
@@ -135,13 +127,16 @@ class Layout:
                     for seed in p.seeds:
                         yield Run(p, task, network, method, seed)
 
+    def first_runs(self, task: str) -> Iterator[Run]:
+        """Runs of a task at the first seed, which measurements read."""
+        seed = self.params.seeds[0]
+        return (run for run in self.runs() if (run.task, run.seed) == (task, seed))
+
     def probed(self, task: str) -> Iterator[Run]:
         """Runs of a task to probe: of the first seed, regenerating from the live prediction."""
-        p = self.params
-        for run in self.runs():
-            method = p.methods[run.method]
-            live = method.dejavu is not None and method.dejavu.condition == "live"
-            if run.task == task and run.seed == p.seeds[0] and live:
+        for run in self.first_runs(task):
+            dejavu = self.params.methods[run.method].dejavu
+            if dejavu is not None and dejavu.condition == "live":
                 yield run
 
 

@@ -19,7 +19,7 @@ def rows(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         measured = measure_costs(layout, "depth")
-        assert json.loads(layout.cost("depth").read_text())["rows"] == measured
+        assert json.loads(layout.measurement("cost", "depth").read_text())["rows"] == measured
     return {row["method"]: row for row in measured}
 
 

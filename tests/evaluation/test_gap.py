@@ -20,7 +20,7 @@ def _in_the_study(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_gap_file_holds_every_redaction_once() -> None:
     layout = Layout(tiny_params())
     rows = measure_gaps(layout, "segmentation")
-    assert json.loads(layout.gap("segmentation").read_text())["rows"] == rows
+    assert json.loads(layout.measurement("gap", "segmentation").read_text())["rows"] == rows
     assert {(row["redaction"], row["method"]) for row in rows} == {
         ("random_blocks(block=8, keep=0.1)", "dejavu-spatial"),
         ("high_pass(cutoff=0.2)", "dejavu-spectral"),

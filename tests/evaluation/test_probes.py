@@ -64,7 +64,7 @@ def test_every_probe_is_a_regeneration_of_val(task: str) -> None:
     layout = Layout(tiny_params(methods=methods, train=TINY["train"] | {"steps": 40}))
     finished(layout, task)
     rows = measure_probes(layout, task, STORE)
-    written = json.loads(layout.probes(task).read_text())
+    written = json.loads(layout.measurement("probes", task).read_text())
     assert written == {"study": "tiny", "split": "val", "seed": 0, "steps": 40, "rows": rows}
     assert [row["method"] for row in rows] == ["spatial", "spectral"]
     for row in rows:
@@ -136,4 +136,4 @@ def test_probes_of_runs_that_several_processes_train_are_trained_by_one() -> Non
 def test_a_study_without_regeneration_has_no_probes() -> None:
     layout = Layout(tiny_params(methods={"baseline": {}}, gap=TINY["gap"] | {"candidates": []}))
     assert measure_probes(layout, "depth", STORE) == []
-    assert json.loads(layout.probes("depth").read_text())["rows"] == []
+    assert json.loads(layout.measurement("probes", "depth").read_text())["rows"] == []

@@ -19,13 +19,8 @@ from dejavu.runtime import code_hash as hashing
 from dejavu.runtime.code_hash import closure
 from dejavu.study import code as named
 from dejavu.study.layout import Layout
-from dejavu.study.phases import (
-    data_hash,
-    evaluation_hash,
-    gap_hash,
-    report_hash,
-    text_pair_hash,
-)
+from dejavu.study.measurements import MEASUREMENTS
+from dejavu.study.phases import data_hash, evaluation_hash, report_hash, text_pair_hash
 from dejavu.study.run import Run
 from tests.support.studies import TINY, tiny_params
 
@@ -60,7 +55,8 @@ Hashes = dict[str, str]
 def hashes(params: Params) -> Hashes:
     """Every hash of a study, by what it is of."""
     runs = {f"{r.task} {r.method}": r.hash for r in Layout(params).runs()}
-    by_task = {"evaluate": evaluation_hash, "gap": gap_hash}
+    gap = next(one for one in MEASUREMENTS if one.verb == "gap")
+    by_task = {"evaluate": evaluation_hash, "gap": gap.hash}
     measured = {
         f"{name} {task}": hashed(params, task) for name, hashed in by_task.items() for task in TASKS
     }

@@ -9,19 +9,14 @@ import pytest
 from dejavu.config import Params, parse_params
 from dejavu.runtime.errors import ParamsError
 from dejavu.study.exhibits import FIGURES
-from dejavu.study.phases import (
-    cost_hash,
-    data_hash,
-    evaluation_hash,
-    gap_hash,
-    phase_codes,
-    probes_hash,
-    report_hash,
-    text_pair_hash,
-)
+from dejavu.study.measurements import MEASUREMENTS
+from dejavu.study.phase_codes import phase_codes
+from dejavu.study.phases import data_hash, evaluation_hash, report_hash, text_pair_hash
 from dejavu.study.run import Run
 from dejavu.tasks.registry import task_names
 from tests.support.studies import TINY, tiny_params, with_value
+
+MEASURED = {one.verb: one.hash for one in MEASUREMENTS}
 
 
 def run(params: Params, method: str = "dejavu-spatial", task: str = "depth") -> Run:
@@ -117,11 +112,11 @@ def test_clips_weights_count_by_name_and_size_wherever_they_are(tmp_path: Path) 
 
 def test_probes_depend_on_the_runs_that_they_probe(params: Params) -> None:
     other = changed("methods.dejavu-spatial.dejavu.gamma.depth", 0.2)
-    assert probes_hash(other, "depth") != probes_hash(params, "depth")
-    assert probes_hash(other, "normals") == probes_hash(params, "normals")
+    assert MEASURED["probes"](other, "depth") != MEASURED["probes"](params, "depth")
+    assert MEASURED["probes"](other, "normals") == MEASURED["probes"](params, "normals")
 
 
-@pytest.mark.parametrize("hashed", [gap_hash, probes_hash, cost_hash])
+@pytest.mark.parametrize("hashed", MEASURED.values(), ids=MEASURED)
 def test_measurements_depend_on_their_labels_and_batches(params: Params, hashed: Any) -> None:
     methods = {("renamed" if k == "dejavu-spatial" else k): v for k, v in TINY["methods"].items()}
     assert hashed(tiny_params(methods=methods), "depth") != hashed(params, "depth")
@@ -143,9 +138,9 @@ def test_each_phase_depends_on_its_own_params(params: Params) -> None:
     other = changed("evaluation.split", "val")
     assert evaluation_hash(other, "depth") != evaluation_hash(params, "depth")
     assert data_hash(other) == data_hash(params)
-    assert gap_hash(changed("gap.steps", 4), "depth") != gap_hash(params, "depth")
-    assert gap_hash(params, "depth") != gap_hash(params, "normals")
-    assert cost_hash(changed("cost.rounds", 3), "depth") != cost_hash(params, "depth")
+    assert MEASURED["gap"](changed("gap.steps", 4), "depth") != MEASURED["gap"](params, "depth")
+    assert MEASURED["gap"](params, "depth") != MEASURED["gap"](params, "normals")
+    assert MEASURED["cost"](changed("cost.rounds", 3), "depth") != MEASURED["cost"](params, "depth")
     assert data_hash(changed("data.rooms.coupling", 0.1)) != data_hash(params)
 
 

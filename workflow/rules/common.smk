@@ -18,6 +18,7 @@ from dejavu.runtime.devices import visible_devices
 from dejavu.runtime.errors import DejaVuError
 from dejavu.study.jobs import JOBS
 from dejavu.study.layout import Layout
+from dejavu.study.measurements import MEASUREMENTS
 
 # Rules call the `python` that runs Snakemake, whether or not its environment was activated.
 os.environ.update(

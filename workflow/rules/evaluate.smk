@@ -97,3 +97,8 @@ rule measure_cost:
         "Measuring what the methods cost in training, for {wildcards.task}"
     shell:
         "python -m dejavu cost --params {params.file} --task {wildcards.task} > {log} 2>&1"
+
+
+rule measured:
+    input:
+        [made(one.verb) for one in MEASUREMENTS],

@@ -29,12 +29,14 @@ from dejavu.study.adoption.plan import Step, plan_steps, write_params
 from dejavu.study.hashing import without_off
 from dejavu.study.jobs import JOBS, Job
 from dejavu.study.layout import Layout
-from dejavu.study.phases import PHASES_FILE, REPORTING, phase_codes
+from dejavu.study.measurements import MEASUREMENTS
+from dejavu.study.phase_codes import PHASES_FILE, REPORTING, phase_codes
 from dejavu.study.record import Execution, Record, read_record
 from dejavu.study.run import Run
 
 ROOT = PACKAGE.parent
-_PHASES = (("data",), ("text_pair",), ("train",), ("evaluate", "gap", "probes", "cost"))
+_MEASURED = ("evaluate", *(one.verb for one in MEASUREMENTS))
+_PHASES = (("data",), ("text_pair",), ("train",), _MEASURED)
 """Verbs whose results are adopted; hashes of earlier verbs are part of later verbs' hashes."""
 _SHOWN = 10
 

@@ -9,6 +9,7 @@ import yaml
 
 from dejavu.study.jobs import Job
 from dejavu.study.layout import Layout
+from dejavu.study.measurements import MEASUREMENTS
 from dejavu.study.run import Run
 
 Step = dict[str, Any]
@@ -78,7 +79,7 @@ def plan_steps(
     return plan + [_measurement(layout, verb, task) for verb, task in measured]
 
 
-_MEASUREMENTS = ("gap", "probes", "cost")
+_MEASUREMENTS = {one.verb for one in MEASUREMENTS}
 
 
 def _data(layout: Layout) -> Step:
@@ -109,9 +110,8 @@ def _evaluation(layout: Layout, run: Run) -> Step:
 
 
 def _measurement(layout: Layout, verb: str, task: str) -> Step:
-    files = {"gap": layout.gap, "probes": layout.probes, "cost": layout.cost}
     argv = [verb, "--params", str(SHORT), "--task", task]
-    return _verb(f"{verb} of {task}", argv, [files[verb](task)])
+    return _verb(f"{verb} of {task}", argv, [layout.measurement(verb, task)])
 
 
 def _verb(name: str, argv: list[str], files: list[Path]) -> Step:
