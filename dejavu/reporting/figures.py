@@ -5,7 +5,7 @@ Sheets of pictures are drawn by matplotlib alone: seaborn has no chart for them.
 
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +40,9 @@ from dejavu.runtime.files import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from dejavu.reporting.numbers import Numbers
+    from dejavu.study.layout import Layout
 
 DPI = 150
 """Pixels per inch of a saved figure."""
@@ -257,3 +260,18 @@ def _check_sheet(rows: Sequence[QualitativeRow]) -> None:
                     f"{row.title}, {title}: must be H x W x 3 uint8, not "
                     f"{picture.shape} {picture.dtype}"
                 )
+
+
+def _draw_sheet(_: "Numbers", layout: "Layout", task: str) -> "Figure":
+    from dejavu.reporting.qualitative import qualitative_rows  # tables do without torch
+
+    return draw_qualitative(qualitative_rows(layout, task))
+
+
+DRAW: Mapping[str, Callable[["Numbers", "Layout", str], "Figure"]] = {
+    "paired_differences": lambda n, *_: draw_paired_differences(n.runs, n.design),
+    "training_curves": lambda n, *_: draw_training_curves(n.curves, n.design),
+    "gap": lambda n, *_: draw_gap(n.gaps, n.design),
+    "qualitative": _draw_sheet,
+}
+"""What draws each of ``FIGURES``, by its name: of a study's numbers, its files, and a task."""

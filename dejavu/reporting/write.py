@@ -1,24 +1,16 @@
 """Write a study's tables, figures and report from its metrics files and logs."""
 
 import json
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from dejavu.config import Params
 from dejavu.config.generated import DEFAULT_STUDY, render_params
-from dejavu.reporting.figures import (
-    draw_gap,
-    draw_paired_differences,
-    draw_qualitative,
-    draw_training_curves,
-    save,
-)
+from dejavu.reporting.figures import DRAW, save
 from dejavu.reporting.findings import headline, verdicts
 from dejavu.reporting.formats import write_csv, write_table
-from dejavu.reporting.numbers import Numbers, numbers_of, tables_of
+from dejavu.reporting.numbers import numbers_of, tables_of
 from dejavu.reporting.report import Content, write_report
 from dejavu.reporting.tables import Design, summarise
 from dejavu.runtime.files import write_text
@@ -58,22 +50,8 @@ def draw_figures(layout: Layout) -> Path:
     numbers = numbers_of(layout)
     for figure in FIGURES:
         for task, path in figure.by_task(layout).items():
-            save(_DRAW[figure.name](numbers, layout, task), path)
+            save(DRAW[figure.name](numbers, layout, task), path)
     return layout.figures
-
-
-def _qualitative(_: Numbers, layout: Layout, task: str) -> Figure:
-    from dejavu.reporting.qualitative import qualitative_rows  # tables do without torch
-
-    return draw_qualitative(qualitative_rows(layout, task))
-
-
-_DRAW: Mapping[str, Callable[[Numbers, Layout, str], Figure]] = {
-    "paired_differences": lambda n, *_: draw_paired_differences(n.runs, n.design),
-    "training_curves": lambda n, *_: draw_training_curves(n.curves, n.design),
-    "gap": lambda n, *_: draw_gap(n.gaps, n.design),
-    "qualitative": _qualitative,
-}
 
 
 def write_study_report(layout: Layout) -> Path:

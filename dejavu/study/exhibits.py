@@ -114,7 +114,7 @@ FIGURES = (
         per_task=True,
     ),
 )
-"""Drawn in `dejavu.reporting.write`, by name."""
+"""Drawn in `dejavu.reporting.figures`, by name."""
 
 
 def exhibit_of(layout: Layout, path: Path) -> Table | Figure | None:
