@@ -133,6 +133,11 @@ class MethodParams(Section):
         1.0, gt=0, description="control: number of training steps as a multiple of train.steps"
     )
 
+    @property
+    def has_controls(self) -> bool:
+        """Whether a control changes its training steps (`dejavu.training.controls`)."""
+        return bool(self.boundary_weight or self.erasing)
+
     @model_validator(mode="after")
     def _attention_sees_its_own_redaction(self) -> "MethodParams":
         if self.attention and self.dejavu:

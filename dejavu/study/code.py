@@ -47,7 +47,7 @@ def training_modules(params: Params, task: str, network: str, method: str) -> li
     used = params.methods[method]
     modules = ["training.loop", *data_modules(params), *reading_modules(params)]
     modules += network_modules(params, network) + task_modules(params, task)
-    if used.boundary_weight or used.erasing:
+    if used.has_controls:
         modules.append("training.controls")
     if used.attention:
         modules += ["training.criterion", "method.attention"]

@@ -7,7 +7,35 @@ from dejavu.metrics.edges import distance_to
 from dejavu.runtime.collective import Share
 from dejavu.runtime.seeding import fold
 from dejavu.runtime.torchvision_import import import_torchvision
+from dejavu.study.run import Run
 from dejavu.tasks.base import Task
+
+
+class Controls:
+    """The controls of a run's method, in its training steps.
+
+    Args:
+        run: a run with a control.
+        task: its task.
+        share: this process's part of every batch.
+    """
+
+    def __init__(self, run: Run, task: Task, share: Share) -> None:
+        self._method = run.params.methods[run.method]
+        self._task, self._share, self._seed = task, share, run.seed
+
+    def alter(self, image: Tensor, step: int) -> Tensor:
+        """Change the images that the network is given, b x 3 x H x W, normalised."""
+        if self._method.erasing:
+            image = erase(image, self._method.erasing, self._share, self._seed, step)
+        return image
+
+    def pixel_weights(self, target: Tensor) -> Tensor | None:
+        """Weigh the pixels of the task loss, B x H x W; None if all count alike."""
+        if not self._method.boundary_weight:
+            return None
+        extra, width = self._method.boundary_weight, self._method.boundary_width
+        return boundary_weights(self._task, target, extra, width)
 
 
 def boundary_weights(task: Task, target: Tensor, extra: float, width: int) -> Tensor:

@@ -39,15 +39,20 @@ class TrainingModule:
     """
 
     def __init__(self, run: Run, task: Task, device: torch.device, share: Share = ALONE) -> None:
-        self._run, self._task, self._share = run, task, share
-        self._method = run.params.methods[run.method]
+        self._run, self._task = run, task
+        method = run.params.methods[run.method]
         self.weights = run.weights
+        self._controls = None
+        if method.has_controls:
+            from dejavu.training.controls import Controls
+
+            self._controls = Controls(run, task, share)
         with torch.random.fork_rng():
             torch.manual_seed(fold(run.seed, "model"))
             model = build_network(run.identity(), task)
             torch.manual_seed(fold(run.seed, "criterion"))
             self._regeneration = None
-            if self._method.dejavu:
+            if method.dejavu:
                 from dejavu.training.regeneration import RegenerationLosses
 
                 self._regeneration = RegenerationLosses(run, task, model)
@@ -69,29 +74,15 @@ class TrainingModule:
     def losses(self, batch: StepBatch, step: int) -> dict[str, Tensor]:
         """Return the weighted losses of a step by name; their sum is what is trained on."""
         images, run = batch.images, self._run
-        image = self._erase(images.image, step)
+        image, target, weights = images.image, self._task.target(images), None
+        if self._controls:
+            image, weights = self._controls.alter(image, step), self._controls.pixel_weights(target)
         output = forward(self.model, image, run.seed, step)
-        target = self._task.target(images)
-        losses = {"task": self._task.loss(output, target, self._pixel_weights(target))}
+        losses = {"task": self._task.loss(output, target, weights)}
         if self._regeneration:
             added = self._regeneration.losses(self.model, image, output, target, batch.scenes, step)
             losses |= {name: self.weights[name] * loss for name, loss in added.items()}
         return losses
-
-    def _pixel_weights(self, target: Tensor) -> Tensor | None:
-        if not self._method.boundary_weight:
-            return None
-        from dejavu.training.controls import boundary_weights
-
-        extra, width = self._method.boundary_weight, self._method.boundary_width
-        return boundary_weights(self._task, target, extra, width)
-
-    def _erase(self, image: Tensor, step: int) -> Tensor:
-        if not self._method.erasing:
-            return image
-        from dejavu.training.controls import erase
-
-        return erase(image, self._method.erasing, self._share, self._run.seed, step)
 
 
 def forward(model: nn.Module, image: Tensor, seed: int, step: int) -> Tensor:
