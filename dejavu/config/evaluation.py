@@ -64,8 +64,8 @@ def metric_modules(task: str) -> list[str]:
     """Name the modules, below the package, whose metrics score a task: their ``TASK`` says so.
 
     Example:
-        >>> metric_modules("depth")
-        ['metrics.depth']
+        >>> metric_modules("normals")
+        ['metrics.normals']
     """
     declared = declarations("metrics", "TASK")
     return [f"metrics.{module}" for module, scored in declared.items() if scored == task]
