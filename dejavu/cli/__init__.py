@@ -11,7 +11,7 @@ import typer
 
 from dejavu.cli import checkpoints, data, runs, study
 from dejavu.cli.adoption import adopt
-from dejavu.cli.computing import Computing, Timing, Training
+from dejavu.cli.computing import Computing, Training
 from dejavu.cli.options import RootOption
 from dejavu.cli.provenance import why
 from dejavu.runtime.errors import DejaVuError
@@ -27,9 +27,8 @@ app.command()(data.rooms)
 app.command()(runs.text_pair)
 app.command(cls=Training)(runs.train)
 app.command(cls=Computing)(runs.evaluate)
-app.command(cls=Computing)(runs.gap)
-app.command(cls=Computing)(runs.probes)
-app.command(cls=Timing)(runs.cost)
+for measure, kind in runs.MEASUREMENTS.items():
+    app.command(cls=kind)(measure)
 app.command()(study.tables)
 app.command()(study.figures)
 app.command()(study.report)

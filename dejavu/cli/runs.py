@@ -1,7 +1,10 @@
 """Verbs that train, evaluate and measure, most of them on a device."""
 
+from collections.abc import Callable
+
 import typer
 
+from dejavu.cli.computing import Computing, Timing
 from dejavu.cli.options import (
     DEFAULT,
     ExpectOption,
@@ -125,3 +128,11 @@ def cost(task: TaskOption, params: ParamsOption = DEFAULT) -> None:
             f"{row['method']:>18}  step {row['step_seconds'] * 1e3:.1f} ms "
             f"({row['step_ratio']:.2f} x), memory {row['memory_ratio']:.2f} x"
         )
+
+
+MEASUREMENTS: dict[Callable[..., None], type[Computing]] = {
+    gap: Computing,
+    probes: Computing,
+    cost: Timing,
+}
+"""Verbs that measure a task, and how each holds its device."""

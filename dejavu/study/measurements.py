@@ -70,7 +70,7 @@ def _cost_fields(params: Params, task: str) -> list[Any]:
 
 
 MEASUREMENTS = (
-    # The oracle gaps of the redactions.
+    # Oracle gaps of the redactions.
     Measurement(
         "gap",
         fields=_gap_fields,
@@ -78,7 +78,7 @@ MEASUREMENTS = (
         inputs=lambda *_: [],
         splits=("train", "val"),
     ),
-    # What the regenerations need.
+    # Probes: how much the regenerations need the prediction.
     Measurement(
         "probes",
         fields=first_runs,
@@ -86,7 +86,7 @@ MEASUREMENTS = (
         inputs=lambda layout, task: [*map(layout.checkpoint, layout.probed(task))],
         splits=("train", "val"),
     ),
-    # What the methods cost in training.
+    # Costs of the methods in training.
     Measurement(
         "cost",
         fields=_cost_fields,
