@@ -12,6 +12,7 @@ from dejavu.config import DejaVuParams, load_params
 from dejavu.method.distances import TERMS
 from dejavu.method.redaction import REDACTIONS
 from dejavu.method.redaction.base import settings_of
+from tests.support.pages import ADDING, shown
 from tests.support.paths import (
     ROOT,
     missing,
@@ -31,7 +32,8 @@ ELSEWHERE = {
     "panoptic2semantic_segmentation.py",
     "scripts/datasets/ade20k.py",
     # Files that a reader writes, or a command, while following a page.
-    *("build/comparison.md", "dejavu/datasets/yards.py", "params/yards.yaml", "raw/dvc.yaml"),
+    *("build/comparison.md", "raw/dvc.yaml", "params/stripes.yaml"),
+    *(path for page in ADDING.glob("*.md") for path in shown(page)),
 }
 
 

@@ -1,4 +1,4 @@
-"""What docs/adding-a-dataset.md says, done as it says: one module, one params file, commands."""
+"""What docs/adding/dataset.md says, done as it says: one module, one params file, commands."""
 
 import importlib.util
 import json
@@ -13,10 +13,11 @@ from PIL import Image
 
 from dejavu.datasets.reading.raw import RawDataset
 from tests.support.builders.scenes import scene
-from tests.support.pipeline import ROOT, clone, run
+from tests.support.pages import ADDING, shown, write
+from tests.support.pipeline import clone, run
 
 pytestmark = pytest.mark.pipeline
-PAGE = (ROOT / "docs/adding-a-dataset.md").read_text(encoding="utf-8")
+PAGE = ADDING / "dataset.md"
 NAMES = {
     "train": ("oak_0001", "oak_0002", "elm_0001", "elm_0002"),
     "test": ("fir_0001", "fir_0002"),
@@ -26,15 +27,10 @@ UNKNOWN = 2
 """Rows at the top without depth."""
 
 
-def block(language: str) -> str:
-    """The page's one code block in a language."""
-    (found,) = re.findall(rf"^```{language}\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
-    return str(found)
-
-
 def commands(root: Path) -> list[list[str]]:
     """The page's commands, for a folder."""
-    (found,) = re.findall(r"^### The commands\n\n```\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    text = PAGE.read_text(encoding="utf-8")
+    (found,) = re.findall(r"^### The commands\n\n```\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     said = found.replace("DIR", str(root)).replace("--cores all", "--cores 2")
     return [line.split() for line in said.splitlines()]
 
@@ -85,8 +81,7 @@ def root(tmp_path: Path) -> Path:
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone with the page's two files, and nothing else changed."""
     tree = clone(tmp_path_factory.mktemp("tree"))
-    (tree / "dejavu/datasets/yards.py").write_text(block("python"), encoding="utf-8")
-    (tree / "params/yards.yaml").write_text(block("yaml"), encoding="utf-8")
+    assert write(PAGE, tree) == ["dejavu/datasets/yards.py", "params/yards.yaml"]
     return tree
 
 
@@ -148,8 +143,9 @@ def test_the_page_leads_from_two_files_to_tables(tree: Path, root: Path) -> None
     assert "depth: Yards laser scans, metres" in said
     assert len(run(tree, *show).splitlines()) == 2 * 2 * 3  # tasks x methods x seeds
 
+    whole = yaml.safe_load(shown(PAGE)["params/yards.yaml"])
     params = tree / "params/yards.yaml"
-    params.write_text(yaml.safe_dump(shrink(yaml.safe_load(block("yaml")))), encoding="utf-8")
+    params.write_text(yaml.safe_dump(shrink(whole)), encoding="utf-8")
     run(tree, *study)
     results = tree / "results/yards"
     files = [json.loads(path.read_text()) for path in results.glob("metrics/runs/**/*.json")]
