@@ -1,6 +1,6 @@
 """Metrics of the published protocols, as additive sums.
 
-Names are imported when they are first used: whoever scores one task loads no metric of another.
+Names are imported on first use, so that scoring one task loads no metric of another.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""What a metric is: sums of a fixed size, with update and compute."""
+"""The interface of a metric: sums of a fixed size, with update and compute."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ class MetricSpec:
     """Name, unit and direction of one number that a metric computes.
 
     Attributes:
-        name: identifier as it stands in ``runs.csv`` (such as ``miou``).
+        name: identifier, as in ``runs.csv`` (such as ``miou``).
         unit: ``%`` (0 to 100), ``m``, ``deg``, or ``1`` for a plain ratio.
         higher_is_better: the direction of improvement.
     """
@@ -35,8 +35,8 @@ class Metric(ABC):
 
     Attributes:
         protocol_keys: the settings of the evaluation (`EvaluationParams`) that `create` reads.
-        specs: what `compute` returns.
-        sums: what was seen so far.
+        specs: the numbers that `compute` returns.
+        sums: the sums over the images so far.
     """
 
     protocol_keys: ClassVar[tuple[str, ...]] = ()
@@ -46,10 +46,10 @@ class Metric(ABC):
     @classmethod
     @abstractmethod
     def create(cls, channels: int, settings: Mapping[str, Any]) -> Self:
-        """Make the metric of a study.
+        """Create the metric from the settings of a study.
 
         Args:
-            channels: of the network's output: for segmentation the number of classes.
+            channels: channels of the network's output: for segmentation the number of classes.
             settings: the values of ``protocol_keys``, no others.
         """
 
@@ -59,30 +59,30 @@ class Metric(ABC):
 
     @abstractmethod
     def compute(self) -> dict[str, float]:
-        """Return one number per spec, by name; NaN where nothing valid was seen."""
+        """Return one number per spec, by name; NaN without any valid pixel."""
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Add a batch of images.
 
         Raises:
             ValueError: the tensors differ in shape or are not of the metric's kind; the message
-                names the argument, what it is and what it must be.
+                names the argument, its value or shape, and the requirement.
         """
         with torch.no_grad():
             self.sums += self.image_sums(prediction, target).sum(0).to(self.sums.device)
 
 
 def check_classes(num_classes: int, ignore_index: int) -> None:
-    """Refuse settings under which a class would be ignored, or there is none.
+    """Refuse settings without classes, or with a class that would be ignored.
 
     Raises:
-        ValueError: naming the argument, its value and what it must be.
+        ValueError: with the argument, its value and the requirement.
     """
     if num_classes < 1:
         raise ValueError(f"num_classes={num_classes}: must be at least 1")
     if 0 <= ignore_index < num_classes:
         raise ValueError(
-            f"ignore_index={ignore_index}: must be none of the classes 0 to {num_classes - 1}"
+            f"ignore_index={ignore_index}: must not be one of the classes 0 to {num_classes - 1}"
         )
 
 
@@ -90,7 +90,7 @@ def check_maps(prediction: Tensor, target: Tensor, channels: int) -> None:
     """Refuse maps that are not both floating-point B x ``channels`` x H x W and finite.
 
     Raises:
-        ValueError: naming the argument, what it is and what it must be.
+        ValueError: with the argument, its shape or value, and the requirement.
     """
     for name, maps in (("prediction", prediction), ("target", target)):
         if maps.ndim != 4 or maps.shape[1] != channels or not maps.is_floating_point():
@@ -107,7 +107,7 @@ def check_labels(prediction: Tensor, target: Tensor, num_classes: int, ignore_in
     """Refuse label maps that are not both int64 B x H x W with labels in range.
 
     Raises:
-        ValueError: naming the argument, what it is and what it must be.
+        ValueError: with the argument, its shape or value, and the requirement.
     """
     for name, labels in (("prediction", prediction), ("target", target)):
         if labels.ndim != 3 or labels.dtype != torch.int64:
@@ -135,5 +135,5 @@ def _check_shapes(prediction: Tensor, target: Tensor) -> None:
 
 
 def mean_where(values: Tensor, valid: Tensor) -> float:
-    """Mean of the valid values; NaN where there is none."""
+    """Mean of the valid values; NaN if there is none."""
     return values[valid].double().mean().item() if valid.any() else float("nan")

@@ -20,8 +20,8 @@ class BoundaryIoU(Metric):
     """IoU of the bands inside each class's contour (after Cheng et al., CVPR 2021).
 
     A mask's band is the mask minus its erosion by 3 x 3, d times, d = max(1, round(ratio x image
-    diagonal)); beyond the image there is nothing, so that the image border counts. The semantic
-    version is ours: per class; ignored pixels count as inside for both erosions and are then
+    diagonal)); the mask is empty outside the image, so that the image border counts. The semantic
+    version is our own: per class; ignored pixels count as inside for both erosions and are then
     dropped, so that a border to them is no boundary; intersections and unions are summed over
     the set; the mean is over the classes that have a band in the ground truth.
 
@@ -63,7 +63,7 @@ class BoundaryIoU(Metric):
         self.sums = torch.zeros(num_classes, 3, dtype=torch.int64)
 
     def image_sums(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Count each class's pixels in both bands, the predicted and the true one: B x K x 3."""
+        """Count each class's pixels in both bands, in the predicted, in the true: B x K x 3."""
         check_labels(prediction, target, self.num_classes, self.ignore_index)
         width = max(1, round(self.ratio * math.hypot(*target.shape[-2:])))
         ignored = target == self.ignore_index
@@ -84,13 +84,13 @@ class BoundaryIoU(Metric):
 def inner_band(labels: Tensor, ignored: Tensor, width: int) -> Tensor:
     """Mark the pixels that leave their own class's mask when it is eroded by 3 x 3, width times.
 
-    Those erosions are one by a square of side 2 width + 1: a pixel leaves if another class, or
-    the outside of the image, is in the square around it. Every pixel has one class, so that one
-    highest and one lowest label per square tell it for all classes at once.
+    These erosions equal one by a square of side 2 width + 1: a pixel leaves if the square around it
+    contains another class or the outside of the image. As every pixel has one class, the highest
+    and the lowest label per square decide for all classes at once.
 
     Args:
         labels: B x H x W integer.
-        ignored: B x H x W bool; neither marked themselves nor another class to any pixel.
+        ignored: B x H x W bool; these pixels are never marked, nor another class to any pixel.
         width: pixels.
 
     Returns:
@@ -113,16 +113,16 @@ def inner_band(labels: Tensor, ignored: Tensor, width: int) -> Tensor:
 
 
 class BoundaryF(Metric):
-    """F-measure of contours that may miss each other by a tolerance (after DAVIS, 2016).
+    """F-measure of contours, matched within a tolerance (after DAVIS, 2016).
 
     A class's contour in an image is its pixels that touch (4-neighbours) another class; neither
-    the image border nor a border to ignored pixels is contour. A contour pixel is matched if
-    some pixel of the other map's contour of that class is within the tolerance (Euclidean,
-    between centres); one pixel may match many, as in DAVIS, where Martin et al. (2004) match one
-    to one. P and R are the matched fractions of the predicted and of the true contour.
-    F = 2PR / (P + R) for each image and class; a class without contour in both is skipped, in
-    one of them counts 0. The mean is over images for each class, then over the classes that
-    have a contour in the ground truth of the set.
+    the image border nor a border to ignored pixels is contour. A contour pixel is matched if the
+    other map's contour of that class has a pixel within the tolerance (Euclidean, between
+    centres); one pixel may match many, as in DAVIS, whereas Martin et al. (2004) match one to one.
+    P and R are the matched fractions of the predicted and of the true contour. F = 2PR / (P + R)
+    for each image and class; a class is skipped if neither map has its contour, and counts 0 if
+    only one has. The mean is over images for each class, then over the classes that have a contour
+    in the ground truth of the set.
 
     Args:
         num_classes: K.
@@ -166,7 +166,7 @@ class BoundaryF(Metric):
     def image_sums(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Return F, whether F counts, and whether the truth has a contour: B x K x 3."""
         check_labels(prediction, target, self.num_classes, self.ignore_index)
-        # What is predicted where the truth is ignored can be neither right nor wrong.
+        # Predictions at ignored pixels are neither right nor wrong.
         prediction = prediction.where(target != self.ignore_index, self.ignore_index)
         ours, truth = (self._contours(labels) for labels in (prediction, target))
         precision, in_ours = self._matched(ours, truth)
@@ -179,7 +179,7 @@ class BoundaryF(Metric):
         return labels.where(label_changes(labels, self.ignore_index), -1)
 
     def _matched(self, contours: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-        """Fraction of each class's contour that the other one meets, and whether it has any."""
+        """Matched fraction of each class's contour, and whether the class has a contour."""
         near = same_label_within(contours, others, self.tolerance)
         hits = count_labels(contours, near, self.num_classes).double()
         length = count_labels(contours, contours >= 0, self.num_classes)
@@ -194,10 +194,10 @@ class TrimapIoU(Metric):
     """Mean IoU over the pixels near a label change of the ground truth, by width.
 
     A pixel touches a label change if a 4-neighbour has another label (a border to ignored pixels
-    is none). The band of width w holds the pixels whose centre is less than w from the centre of
-    one that does, so that a straight border has w pixels on each side: w = 1 is the two that
-    touch. For each width one confusion matrix over the set; the mean is over the classes that
-    the ground truth has in the band.
+    is none). The band of width w holds the pixels whose centre is less than w from the centre of a
+    touching pixel, so that a straight border has w pixels on each side: w = 1 is the touching
+    pixels alone. Each width has one confusion matrix over the set; the mean is over the classes
+    that the ground truth has in the band.
 
     Args:
         num_classes: K.

@@ -15,7 +15,7 @@ TASK = "segmentation"
 
 
 class ComponentError(Metric):
-    """Spatial consistency: by how many pieces a prediction differs from the truth.
+    """Spatial consistency: difference in the number of pieces between prediction and truth.
 
     A piece is a 4-connected component of one class in one image; ignored pixels belong to none.
     The absolute differences between the predicted and the true number of pieces are summed over

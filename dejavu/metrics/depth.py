@@ -18,7 +18,7 @@ Alignment = Literal["none", "median"]
 Reduction = Literal["images", "pixels"]
 
 NYUV2_SIZE = (480, 640)
-"""Height and width of NYUv2's images, for which Eigen's crop is given."""
+"""Height and width of NYUv2's images, for which Eigen's crop is defined."""
 
 _MOMENTS = 9
 
@@ -27,26 +27,26 @@ _KEYS = ("min_depth", "max_depth", "depth_crop", "depth_alignment", "depth_reduc
 
 @dataclass(frozen=True)
 class DepthProtocol:
-    """Which depths are scored, and how.
+    """Protocol of depth evaluation: limits, crop, alignment and reduction.
 
     Attributes:
         min_depth: metres, above 0; truths at or below it are not scored, predictions are raised
             to it.
         max_depth: metres; truths at or above it are not scored, predictions are lowered to it.
         crop: pixels scored. ``none``: all; ``eigen``: rows 45 to 470 and columns 41 to 600 of
-            NYUv2's 480 x 640 (Eigen et al., 2014; their crop of KITTI is another); ``garg``: rows
+            NYUv2's 480 x 640 (Eigen et al., 2014; their KITTI crop differs); ``garg``: rows
             from 40.810811 % to 99.189189 % and columns from 3.594771 % to 96.405229 %, of KITTI
             (Garg et al., 2016).
         alignment: ``median``: each predicted map is multiplied by median(truth) /
             median(prediction) over its image's scored pixels, and then clamped to the limits, as
-            depth that is learnt without a scale is scored (Zhou et al., 2017); ``none``: it is
-            clamped as it is.
+            for depth that is learnt without a scale (Zhou et al., 2017); ``none``: it is only
+            clamped.
         reduction: ``images``: the plain mean over images of each image's number; ``pixels``: each
-            number once over the scored pixels of the whole set, by which an image with more of
-            them weighs more, and a root is taken of the pooled mean.
+            number once over the scored pixels of the whole set, so that an image with more of
+            them weighs more, and roots are taken of pooled means.
 
     Raises:
-        ValueError: a limit or a name is impossible.
+        ValueError: a limit is out of range, or a name unknown.
 
     Example:
         >>> DepthProtocol(max_depth=2.0).valid(torch.tensor([[[[0.0, 1.0, 2.0]]]])).tolist()
@@ -80,7 +80,7 @@ class DepthProtocol:
             B x 1 x H x W bool.
 
         Raises:
-            ValueError: the target has not the size that the crop is given for.
+            ValueError: the target does not have the size for which the crop is defined.
         """
         rows, columns = self._window(*target.shape[-2:])
         inside = torch.zeros_like(target, dtype=torch.bool)
@@ -96,8 +96,8 @@ class DepthProtocol:
             return rows, slice(int(0.03594771 * width), int(0.96405229 * width))
         if (height, width) != NYUV2_SIZE:
             raise ValueError(
-                f"target is {height} x {width}; crop='eigen' is given for NYUv2's 480 x 640: "
-                "bring target and prediction to that size, or choose another crop"
+                f"target is {height} x {width}; crop='eigen' is defined for NYUv2's 480 x 640: "
+                "resize target and prediction to that size, or choose another crop"
             )
         return slice(45, 471), slice(41, 601)
 
@@ -105,14 +105,14 @@ class DepthProtocol:
         """Align the prediction, then clamp it to the limits.
 
         Args:
-            prediction: B x 1 x H x W, metres, or of another unit if it is to be aligned.
+            prediction: B x 1 x H x W, metres, or any unit if it is aligned.
             target: B x 1 x H x W, metres.
 
         Returns:
             B x 1 x H x W float64, metres.
 
         Raises:
-            ValueError: the median of a prediction that is to be aligned is not above 0.
+            ValueError: alignment is by median, and a prediction's median is not above 0.
 
         Example:
             >>> prediction, target = torch.tensor([[[[[1.0, 3.0]]]], [[[[4.0, 8.0]]]]])
@@ -127,9 +127,9 @@ class DepthProtocol:
 
 
 def _median_ratio(target: Tensor, prediction: Tensor, valid: Tensor) -> Tensor:
-    """Median of the truth over that of the prediction at an image's valid pixels; 1 without any.
+    """Ratio of median(truth) to median(prediction) over an image's valid pixels; 1 without any.
 
-    The median of an even number is midway between the middle two, as NumPy's is.
+    The median of an even number of values is midway between the middle two, as in NumPy.
     """
     if not valid.any():
         return target.new_ones(())
@@ -137,13 +137,13 @@ def _median_ratio(target: Tensor, prediction: Tensor, valid: Tensor) -> Tensor:
     if found <= 0:
         raise ValueError(
             f"prediction has the median {found.item():g} over an image's scored pixels; "
-            "alignment='median' needs one above 0"
+            "alignment='median' needs a median above 0"
         )
     return truth / found
 
 
 def _protocol(settings: Mapping[str, Any]) -> DepthProtocol:
-    """Take the protocol of depth from the settings of a study."""
+    """Create the protocol of depth from the settings of a study."""
     return DepthProtocol(
         min_depth=settings["min_depth"],
         max_depth=settings["max_depth"],
@@ -154,10 +154,10 @@ def _protocol(settings: Mapping[str, Any]) -> DepthProtocol:
 
 
 class _DepthErrors(Metric):
-    """The usual errors at some of an image's valid pixels, reduced as the protocol says.
+    """The usual depth errors over a subset of the valid pixels, reduced by the protocol.
 
-    Either each image's sums over pixels become its numbers, which are summed over images, or they
-    are summed over the set, and become its numbers at the end.
+    With reduction ``images``, each image's numbers are computed, and summed over images; with
+    ``pixels``, sums over pixels are added up over the set, and the numbers computed at the end.
     """
 
     prefix = ""
@@ -168,7 +168,7 @@ class _DepthErrors(Metric):
         self.sums = torch.zeros(columns + 1, dtype=torch.float64)
 
     def image_sums(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Sum each image's pixels, or give its numbers; beside how many pixels, or images."""
+        """Return each image's pixel sums and pixel count, or its numbers and an image count."""
         check_maps(prediction, target, channels=1)
         valid = self._scored(target, self.protocol.valid(target))
         d = self.protocol.adjust(prediction, target)
@@ -183,7 +183,7 @@ class _DepthErrors(Metric):
         return torch.stack([*numbers, (count[:, 0] > 0).double()], dim=1)
 
     def _scored(self, target: Tensor, valid: Tensor) -> Tensor:
-        """Which of the protocol's pixels this metric is about."""
+        """Select the pixels of this metric from the protocol's."""
         return valid
 
     def _select(self, numbers: dict[str, Tensor]) -> list[Tensor]:
@@ -197,7 +197,7 @@ class _DepthErrors(Metric):
 
 
 def _moments(d: Tensor, g: Tensor) -> list[Tensor]:
-    """What is averaged over pixels, for predictions d and truths g: `_MOMENTS` maps like them."""
+    """Per-pixel terms to average, for predictions d and truths g: `_MOMENTS` maps like them."""
     e = d.log() - g.log()
     ratio = torch.maximum(d / g, g / d)
     return [
@@ -212,7 +212,7 @@ def _moments(d: Tensor, g: Tensor) -> list[Tensor]:
 
 
 def _numbers(means: Tensor) -> dict[str, Tensor]:
-    """Make the errors from the means of the moments, which are the last dimension."""
+    """Compute the errors from the means of the moments, which are the last dimension."""
     abs_rel, sq_rel, square, e, e_square, log10, *deltas = means.unbind(-1)
     # Rounding can leave the variance of a constant error below 0.
     variance = (e_square - e.square()).clamp(min=0)
@@ -233,9 +233,9 @@ class DepthMetric(_DepthErrors):
     With prediction d (aligned and clamped by the protocol) and truth g over the scored pixels,
     e = ln d - ln g: AbsRel = mean |d - g| / g, SqRel = mean (d - g)^2 / g, RMSE = sqrt mean
     (d - g)^2, RMSElog = sqrt mean e^2, log10 = mean |log10 d - log10 g|, SILog = 100 sqrt(mean
-    e^2 - (mean e)^2), delta_k = share of pixels with max(d/g, g/d) < 1.25^k, strictly. Then, by
-    default, the plain MEAN OVER IMAGES, without those that have no scored pixel; or the means
-    above are of the whole set's pixels, by the protocol's ``reduction``.
+    e^2 - (mean e)^2), delta_k = share of pixels with max(d/g, g/d) < 1.25^k, strictly. By the
+    protocol's ``reduction``, each number is the plain MEAN OVER IMAGES that have scored pixels
+    (the default), or the means above are over the pixels of the whole set.
 
     Shape:
         - prediction, target: B x 1 x H x W, metres; a target outside the limits is not scored.
@@ -269,12 +269,11 @@ class DepthEdgeMetric(_DepthErrors):
     """RMSE and AbsRel near depth discontinuities of the ground truth, reduced as all depth errors.
 
     A discontinuity is a jump between valid 4-neighbours by more than 10 % of the nearer; its band
-    holds the valid pixels whose centre is less than ``width`` from that of a pixel at a jump.
-    Images without such pixels are left out. Where the prediction is aligned, it is so over all
-    scored pixels, not those of the band.
+    holds the valid pixels whose centre is less than ``width`` from the centre of a pixel at a jump.
+    Images without such pixels are left out. Alignment uses all scored pixels, not only the band's.
 
     Args:
-        protocol: which depths are scored, and how.
+        protocol: limits, crop, alignment and reduction.
         width: pixels on each side of a discontinuity, at least 1.
 
     Shape:

@@ -1,4 +1,4 @@
-"""Where labels, depth or normals jump, and the bands around such places."""
+"""Edges, where labels, depth or normals jump, and distances to them."""
 
 import math
 
@@ -13,7 +13,7 @@ def check_width(width: int) -> int:
     """Return the width of a band, in pixels on each side of an edge, if it is at least 1.
 
     Raises:
-        ValueError: it is not.
+        ValueError: it is below 1.
     """
     if width < 1:
         raise ValueError(f"width={width}: must be at least 1 pixel")
@@ -21,7 +21,7 @@ def check_width(width: int) -> int:
 
 
 def distance_to(marked: Tensor) -> Tensor:
-    """Euclidean distance of each pixel's centre to the nearest marked one's, in pixels.
+    """Euclidean distance of each pixel's centre to the nearest marked pixel's, in pixels.
 
     Args:
         marked: B x H x W bool.
@@ -41,10 +41,10 @@ def distance_to(marked: Tensor) -> Tensor:
 
 
 def same_label_within(labels: Tensor, others: Tensor, radius: int) -> Tensor:
-    """Mark the pixels whose own label stands in the other map within a Euclidean radius.
+    """Mark the pixels whose label occurs in the other map within a Euclidean radius.
 
     Args:
-        labels: B x H x W integer; negative where there is nothing to find.
+        labels: B x H x W integer; pixels with a negative label are never marked.
         others: B x H x W integer.
         radius: pixels between centres, at least 0.
 
@@ -91,7 +91,7 @@ def touching(jumps_right: Tensor, jumps_down: Tensor) -> Tensor:
 
 
 def label_changes(labels: Tensor, ignore_index: int) -> Tensor:
-    """Mark pixels with a 4-neighbour of another label; a border to ignored pixels is none.
+    """Mark pixels with a 4-neighbour of another label; a border to ignored pixels does not count.
 
     Args:
         labels: B x H x W integer.
@@ -112,7 +112,7 @@ def label_changes(labels: Tensor, ignore_index: int) -> Tensor:
 
 
 def depth_edges(depth: Tensor, relative: float = 0.1) -> Tensor:
-    """Mark pixels whose depth differs from a 4-neighbour's by more than a part of the nearer.
+    """Mark pixels whose depth differs from a 4-neighbour's by over a fraction of the nearer one.
 
     Args:
         depth: B x 1 x H x W, metres; 0 or less where unknown, which makes no edge.

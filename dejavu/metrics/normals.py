@@ -42,10 +42,10 @@ def angles(prediction: Tensor, target: Tensor) -> Tensor:
 class NormalsMetric(Metric):
     """Angular errors over all valid pixels of the set, pooled.
 
-    Valid is where the truth is not the zero vector; a predicted zero vector errs by 90 degrees.
-    RMSE = sqrt mean theta^2. The median (the lower one of an even number) comes from a histogram
-    and is exact to half of its 0.01 degree bins. Shares are of pixels strictly below 11.25, 22.5
-    and 30 degrees.
+    Pixels are valid if their truth is not the zero vector; a predicted zero vector errs by 90
+    degrees. RMSE = sqrt mean theta^2. The median (the lower one of an even number) comes from a
+    histogram and is exact to half of its 0.01 degree bins. Shares are of pixels strictly below
+    11.25, 22.5 and 30 degrees.
 
     Shape:
         - prediction, target: B x 3 x H x W, in the same frame; need not be normalised.
@@ -96,7 +96,7 @@ class NormalsMetric(Metric):
         return {spec.name: float(v) for spec, v in zip(self.specs, values, strict=True)}
 
     def _median(self, count: Tensor) -> float:
-        """Centre of the bin in which half of the pixels are reached."""
+        """Centre of the histogram bin that contains the median."""
         if count == 0:
             return math.nan
         reached = self.sums[3 + len(self.THRESHOLDS) :].cumsum(0) >= count / 2
@@ -107,7 +107,7 @@ class NormalsEdgeMetric(Metric):
     """Mean angular error near discontinuities of the ground truth's normals, pooled.
 
     A discontinuity is a jump between 4-neighbours by more than 20 degrees; its band holds the
-    valid pixels whose centre is less than ``width`` from that of a pixel at a jump.
+    valid pixels whose centre is less than ``width`` from the centre of a pixel at a jump.
 
     Args:
         width: pixels on each side of a discontinuity, at least 1.

@@ -50,7 +50,7 @@ def confusion(prediction: Tensor, target: Tensor, counted: Tensor, num_classes: 
 
 
 def iou_of(matrix: Tensor) -> Tensor:
-    """IoU of each class from a K x K confusion matrix; NaN for one that the truth lacks.
+    """IoU of each class from a K x K confusion matrix; NaN for classes absent from the truth.
 
     IoU = TP / (TP + FP + FN). In a comparison of methods the mean must be over the same classes
     for all: those present in the ground truth.
@@ -68,8 +68,8 @@ def iou_of(matrix: Tensor) -> Tensor:
 class ConfusionMetric(Metric):
     """Mean IoU and pixel accuracy from ONE confusion matrix over the whole set.
 
-    Pixels whose truth is ignored are dropped. The mean is over the classes that are present in
-    the ground truth of what was seen.
+    Pixels with an ignored label are dropped. The mean is over the classes that are present in the
+    ground truth of the set.
 
     Args:
         num_classes: K.
@@ -102,7 +102,7 @@ class ConfusionMetric(Metric):
         return confusion(prediction, target, target != self.ignore_index, self.num_classes)
 
     def iou_per_class(self) -> Tensor:
-        """Return each class's IoU in %, K; NaN for one that the ground truth lacks."""
+        """Return each class's IoU in %, K; NaN for classes absent from the ground truth."""
         return 100 * iou_of(self.sums)
 
     def compute(self) -> dict[str, float]:  # noqa: D102

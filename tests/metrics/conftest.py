@@ -1,4 +1,4 @@
-"""Oracles that take an import of their own."""
+"""Oracles of optional libraries."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What every metric must keep, whatever it measures."""
+"""Invariants of every metric."""
 
 from collections.abc import Callable
 
@@ -43,7 +43,7 @@ def name_of(make: Callable[[], Metric]) -> str:
     return type(make()).__name__
 
 
-# The last bit of an fp32 angle depends on where in a batch its pixel stands.
+# The last bit of an fp32 angle depends on its pixel's position in the batch.
 ROUNDING = 1e-7
 
 every = pytest.mark.parametrize("make", ALL, ids=name_of)
@@ -265,7 +265,7 @@ def test_impossible_classes_are_refused(make: Callable[[], Metric]) -> None:
     kind = type(make())
     with pytest.raises(ValueError, match="num_classes=0"):
         kind(0)  # type: ignore[call-arg]
-    with pytest.raises(ValueError, match="ignore_index=3: must be none of the classes 0 to 3"):
+    with pytest.raises(ValueError, match=r"ignore_index=3: .* 0 to 3"):
         kind(4, ignore_index=3)  # type: ignore[call-arg]
 
 

@@ -161,9 +161,9 @@ def test_boundary_f_skips_a_class_absent_from_both_and_zeroes_one_that_is_missed
     assert score(BoundaryF(2), halves, halves) == 100.0
     assert score(BoundaryF(9), halves, halves) == 100.0
     assert score(BoundaryF(2), plain, halves) == 0.0
-    # A second image, without any contour in both, says nothing.
+    # A second image, without contour in either map, changes nothing.
     assert score(BoundaryF(2), torch.cat([halves, plain]), torch.cat([halves, plain])) == 100.0
-    # A contour that is not there counts 0 in its image.
+    # A missing contour counts 0 in its image.
     assert score(BoundaryF(2), torch.cat([halves, halves]), torch.cat([halves, plain])) == 50.0
 
 

@@ -213,7 +213,7 @@ def test_errors_outside_the_crop_do_not_count() -> None:
 
 @pytest.mark.parametrize("size", [(9, 8), (640, 480), (481, 640), (375, 1242)])
 def test_eigens_crop_of_another_size_is_refused(size: tuple[int, int]) -> None:
-    """Also KITTI's, of which Eigen's crop is another."""
+    """Including KITTI's, whose Eigen crop is different."""
     maps_of_size = torch.ones(1, 1, *size), torch.ones(1, 1, *size)
     with pytest.raises(ValueError, match=rf"target is {size[0]} x {size[1]}; crop='eigen' is"):
         DepthMetric(DepthProtocol(crop="eigen")).update(*maps_of_size)

@@ -38,7 +38,7 @@ def scored(metric: NormalsMetric | NormalsEdgeMetric, *pair: Tensor) -> dict[str
 
 
 def rotated(*degrees: float) -> tuple[Tensor, Tensor]:
-    """Vectors turned about the y axis, one image of 1 x N, and what they were turned from."""
+    """Vectors turned about the y axis, one image of 1 x N, and the vectors before the turn."""
     turns = [math.radians(angle) for angle in degrees]
     rows = torch.tensor([[math.sin(t), 0.0, math.cos(t)] for t in turns])
     prediction = rows.T.reshape(1, 3, 1, -1).float()
@@ -86,7 +86,7 @@ def test_four_pixels_by_hand() -> None:
 
 @pytest.mark.parametrize("degrees", [1e-4, 0.003, 0.5, 60.0, 179.5, 179.999])
 def test_small_and_flat_angles_keep_their_precision(degrees: float) -> None:
-    """The arc cosine in fp32 knows no angle below 0.02 degrees; bytes know none below 0.4."""
+    """The arc cosine in fp32 cannot resolve 0.02 degrees, and 8 bits cannot resolve 0.4."""
     assert angles(*rotated(degrees)).item() == pytest.approx(degrees, rel=1e-4, abs=1e-5)
 
 
