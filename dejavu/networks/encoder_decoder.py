@@ -1,4 +1,4 @@
-"""Networks around an encoder of segmentation_models_pytorch (smp) or timm."""
+"""Encoder-decoder networks on encoders of segmentation_models_pytorch (smp) or timm."""
 
 import torch
 import torch.nn.functional as F
@@ -42,19 +42,19 @@ def build(params: NetworkParams, channels: int) -> nn.Module:
 
 
 class EncoderDecoder(nn.Module):
-    """A published encoder-decoder for images of any size, normalised in this project's way.
+    """A published encoder-decoder for images of any size, normalised as in this project.
 
-    Images get the encoder's own normalisation; their last row and column are repeated up to
-    multiples of 32, and what the decoder makes of the padding is cropped before the head. The
-    head's output is enlarged bilinearly, with corners not aligned.
+    Images are renormalised for the encoder, and padded to multiples of 32 by repeating the last
+    row and column; the decoder's output at the padding is cropped before the head. The head's
+    output is upsampled bilinearly, with corners not aligned.
 
     DeepLabV3+ (Chen et al., 2018), UPerNet (Xiao et al., 2018), SegFormer (Xie et al., 2021), FPN
     (Kirillov et al., 2019) and DPT (Ranftl et al., 2021) are smp's; HRNet is `HRNetDecoder` on
-    timm's encoder. DeepLabV3+ and UPerNet normalise pooled features by batch, so that they train
-    on batches of two images or more.
+    timm's encoder. DeepLabV3+ and UPerNet apply batch normalisation to pooled features, so that
+    training needs batches of at least two images.
 
     Args:
-        params: one of these architectures, and its encoder.
+        params: architecture (one of these) and encoder.
         channels: output channels.
 
     Attributes:
@@ -66,7 +66,7 @@ class EncoderDecoder(nn.Module):
 
     Raises:
         ParamsError: the encoder is unknown, or the architecture cannot be built around it.
-        CheckpointError: its ImageNet weights are asked for, and missing or unfit.
+        CheckpointError: its ImageNet weights are requested, but missing or of other keys.
         ImportError: smp or timm is not installed.
 
     Example:
@@ -83,10 +83,10 @@ class EncoderDecoder(nn.Module):
         parts = _build_hrnet if params.architecture == "hrnet" else _build_smp
         try:
             self.encoder, self.decoder, self.head = parts(params.architecture, name, channels)
-        except Exception as error:  # smp and timm name no common type for an encoder that is unfit
+        except Exception as error:  # smp and timm share no error type for unsuitable encoders
             raise ParamsError(
-                f"encoder {name!r} does not go with architecture {params.architecture!r} "
-                f"({error}); choose another one"
+                f"encoder {name!r} does not fit architecture {params.architecture!r} "
+                f"({error}); choose another encoder"
             ) from None
         self.dense_head = f"head.{len(self.head) - 1}"
         if params.pretrained:
@@ -96,7 +96,7 @@ class EncoderDecoder(nn.Module):
         """Map images to outputs of the same size."""
         padded = pad_to_stride(self.renormalise(image))
         features = self.encoder(padded)
-        # Vision transformers give the tokens that stand for no patch, too, which DPT reads.
+        # Vision transformers also return their prefix tokens, which DPT reads.
         dense = self.decoder(*features) if isinstance(features, tuple) else self.decoder(features)
         stride = padded.shape[-1] // dense.shape[-1]
         rows, columns = (-(-side // stride) for side in image.shape[-2:])
@@ -104,7 +104,7 @@ class EncoderDecoder(nn.Module):
 
 
 class HRNetDecoder(nn.Module):
-    """HRNetV2's representation (Wang et al., 2020): all resolutions, joined at the finest one.
+    """HRNetV2's representation (Wang et al., 2020): all resolutions, concatenated at the finest.
 
     Args:
         channels: channels of each of the encoder's resolutions.
@@ -125,7 +125,7 @@ class HRNetDecoder(nn.Module):
         self.norm = nn.BatchNorm2d(sum(channels))
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        """Join the encoder's features."""
+        """Upsample, concatenate and mix the encoder's features."""
         size = features[0].shape[-2:]
         joined = [F.interpolate(f, size, mode="bilinear", align_corners=False) for f in features]
         return F.relu(self.norm(self.mix(torch.cat(joined, dim=1))))
@@ -138,14 +138,14 @@ def _build_smp(architecture: str, name: str, channels: int) -> Parts:
     smp = model_library("segmentation_models_pytorch")
     options = timm_options(name)
     if architecture == "dpt":
-        options["num_classes"] = 0  # smp would keep the classifier, which nothing reads
+        options["num_classes"] = 0  # by default smp keeps the unused classifier
     network = getattr(smp, _SMP_DECODERS[architecture])(
         name, encoder_weights=None, classes=channels, **options
     )
     if architecture == "dpt":
         _check_patches(network.encoder.output_strides)
     head = network.segmentation_head
-    # What follows the last convolution enlarges the output, which `EncoderDecoder` does.
+    # The head without its upsampling, which `EncoderDecoder` does.
     head = head.head if architecture == "dpt" else nn.Sequential(head[0])
     return network.encoder, network.decoder, head
 
@@ -153,13 +153,13 @@ def _build_smp(architecture: str, name: str, channels: int) -> Parts:
 def _check_patches(strides: list[int]) -> None:
     if len(set(strides)) > 1 or STRIDE % strides[0]:
         raise ValueError(
-            f"it has features at strides {strides}, not a vision transformer's patches of a side "
-            f"that divides {STRIDE}"
+            f"its features have strides {strides}; DPT needs a vision transformer whose patch size "
+            f"divides {STRIDE}"
         )
 
 
 def _build_hrnet(architecture: str, name: str, channels: int) -> Parts:
-    # The four resolutions as they are, without the classifier's channels of timm's default.
+    # The plain four resolutions: by default timm adds the classifier's channels.
     encoder = model_library("timm").create_model(
         name.removeprefix(TIMM), features_only=True, feature_location="", out_indices=(1, 2, 3, 4)
     )

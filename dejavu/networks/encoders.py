@@ -1,4 +1,4 @@
-"""What networks around an encoder share: its library, its name, and the images that it expects."""
+"""Common parts of networks with an encoder: its library, name, normalisation and padding."""
 
 import difflib
 import importlib
@@ -15,15 +15,15 @@ from dejavu.runtime.errors import ParamsError
 from dejavu.runtime.torchvision_import import import_torchvision
 
 TIMM = "tu-"
-"""How the names of timm's encoders begin, as in segmentation_models_pytorch."""
+"""Prefix of the names of timm's encoders, as in segmentation_models_pytorch."""
 
 STRIDE = 32
-"""Images are padded to a multiple of this; no encoder's coarsest features are coarser."""
+"""Images are padded to a multiple of this, the coarsest stride of any encoder."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-# Trained on images that were normalised otherwise, or deprecated names of timm's encoders.
+# Encoders trained with another normalisation, and deprecated names of timm's encoders.
 _UNFIT = ("dpn", "inception", "xception", "timm-")
 
 
@@ -34,7 +34,7 @@ def model_library(name: str) -> ModuleType:
         ImportError: it is not installed.
     """
     try:
-        import_torchvision()  # which all three import
+        import_torchvision()  # all three import it
         return importlib.import_module(name)
     except ImportError as error:
         raise ImportError(
@@ -46,11 +46,11 @@ def check_encoder(name: str) -> None:
     """Check that an encoder is known.
 
     Args:
-        name: an encoder of segmentation_models_pytorch, or ``tu-`` and a model of timm, with or
+        name: an encoder of segmentation_models_pytorch, or ``tu-`` and a timm model, with or
             without the tag of its weights.
 
     Raises:
-        ParamsError: it is not known; near names are given.
+        ParamsError: it is not known; the message lists similar names.
 
     Example:
         >>> check_encoder("tu-resnet18.a1_in1k")
@@ -65,8 +65,8 @@ def check_encoder(name: str) -> None:
         found = name in known
     if not found:
         near = difflib.get_close_matches(name, known, n=3)
-        hint = f"near are: {', '.join(near)}" if near else "or give a model of timm as tu-NAME"
-        raise ParamsError(f"encoder {name!r}: there is none of that name; {hint}")
+        hint = f"similar: {', '.join(near)}" if near else "for a timm model, write tu-NAME"
+        raise ParamsError(f"encoder {name!r}: no such encoder; {hint}")
     if name.startswith(TIMM):
         _check_tag(name.removeprefix(TIMM))
 
@@ -77,12 +77,12 @@ def _check_tag(name: str) -> None:
     if tag and name not in known:
         listed = ", ".join(TIMM + each for each in known) or "none"
         raise ParamsError(
-            f"encoder '{TIMM}{name}': timm has no weights of that tag; it has: {listed}"
+            f"encoder '{TIMM}{name}': timm has no weights with the tag {tag!r}; known: {listed}"
         )
 
 
 def timm_options(name: str) -> dict[str, Any]:
-    """Return what one of timm's models needs to be told to take images of any size."""
+    """Return the options with which a timm model takes images of any size."""
     if not name.startswith(TIMM):
         return {}
     settings = model_library("timm").get_pretrained_cfg(name.removeprefix(TIMM))
@@ -90,13 +90,13 @@ def timm_options(name: str) -> dict[str, Any]:
 
 
 class Renormalise(nn.Module):
-    """Maps images normalised in this project's way to those that an encoder was trained on.
+    """Changes this project's image normalisation to the one that an encoder was trained with.
 
-    Its constants are in no state dict.
+    Its constants are not in the state dict.
 
     Args:
-        name: the encoder. timm tells the mean and the standard deviation of its own;
-            the others are ImageNet's.
+        name: the encoder. For timm's, mean and standard deviation come from timm's configuration
+            of the model; for all others, they are ImageNet's.
 
     Shape:
         - image: B x 3 x H x W, ``(rgb - IMAGE_MEAN) / IMAGE_STD`` with rgb in [0, 1].
@@ -140,7 +140,7 @@ def pad_to_stride(image: Tensor) -> Tensor:
 
 
 def enlarge(output: Tensor, stride: int, size: torch.Size) -> Tensor:
-    """Enlarge outputs of padded images bilinearly by ``stride``, and crop them to ``size``.
+    """Upsample outputs of padded images bilinearly by ``stride``, and crop them to ``size``.
 
     Example:
         >>> enlarge(torch.zeros(1, 5, 9, 16), 4, torch.Size([33, 64])).shape

@@ -1,4 +1,4 @@
-"""Mask2Former through transformers, read densely as a semantic map."""
+"""Mask2Former of transformers, with a dense semantic map as its output."""
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ ARCHITECTURES = {
 
 _STRIDES = [4, 8, 16, 32]
 _SMALLEST = 1e-6
-"""Added to the scores before their logarithm, far below what decides between classes."""
+"""Added to the scores before the logarithm; far below differences that decide between classes."""
 
 
 def build(params: NetworkParams, channels: int) -> nn.Module:
@@ -31,23 +31,22 @@ def build(params: NetworkParams, channels: int) -> nn.Module:
 
 
 class Mask2Former(nn.Module):
-    """Mask2Former's network (Cheng et al., 2022) with a semantic map for its output.
+    """Mask2Former's network (Cheng et al., 2022) with a semantic map as its output.
 
-    Each query gives class probabilities p and a mask m in [0, 1]. As in the original's semantic
-    inference, a class scores the sum over queries of p(class) m(pixel), the class "no object"
-    left out; the output is the logarithm of the scores. So its softmax is the scores, normalised
-    over the classes. It is made at stride 4 and enlarged bilinearly.
+    Each query predicts class probabilities p and a mask m in [0, 1]. As in the original's semantic
+    inference, the score of a class is the sum over queries of p(class) m(pixel), without the class
+    "no object"; the output is the logarithm of the scores. So its softmax is the scores,
+    normalised over the classes. It is computed at stride 4 and upsampled bilinearly.
 
-    It is trained by cross entropy of this map at every pixel, and not by the original's losses
-    of masks that are matched to queries, of each of its layers: it is the original's architecture,
-    but not its training, and its numbers are not those of the original. There is no convolution
-    whose output is the prediction: shared attention and the condition ``features`` cannot be
-    used with it.
+    It is trained by per-pixel cross entropy of this map, not by the original's losses of masks
+    matched to queries at every layer: the architecture is the original's, the training is not, and
+    so its numbers are not the original's either. No convolution's output is the prediction, so
+    that shared attention and the condition ``features`` cannot be used with it.
 
-    Sizes are those of the original. Images are normalised and padded as in `EncoderDecoder`.
+    Layer sizes are the original's. Images are normalised and padded as in `EncoderDecoder`.
 
     Args:
-        params: its encoder is one of timm's with features at strides 4, 8, 16 and 32, channels
+        params: the encoder must be a timm model with features at strides 4, 8, 16 and 32, channels
             first, for images of any size, such as tu-resnet50 or tu-convnext_tiny.
         channels: number of classes, at least 2.
 
@@ -58,14 +57,14 @@ class Mask2Former(nn.Module):
     Raises:
         ParamsError: the encoder is unknown or does not fit.
         ValueError: there are fewer than two classes.
-        CheckpointError: its ImageNet weights are asked for, and missing or unfit.
+        CheckpointError: its ImageNet weights are requested, but missing or of other keys.
         ImportError: transformers or timm is not installed.
     """
 
     def __init__(self, params: NetworkParams, channels: int) -> None:
         super().__init__()
         if channels < 2:
-            raise ValueError(f"channels={channels}: mask2former is for segmentation alone")
+            raise ValueError(f"channels={channels}: mask2former needs at least 2, for segmentation")
         name = params.encoder or ""
         check_encoder(name)
         self.renormalise = Renormalise(name)
@@ -78,7 +77,7 @@ class Mask2Former(nn.Module):
             )
             settings = transformers.Mask2FormerConfig(backbone_config=backbone, num_labels=channels)
             self.network = transformers.Mask2FormerForUniversalSegmentation(settings)
-        except Exception as error:  # transformers and timm name no common type
+        except Exception as error:  # transformers and timm share no error type
             raise _unfit(name, error) from None
         encoder = self.network.model.pixel_level_module.encoder._backbone
         strides = list(encoder.feature_info.reduction())
@@ -91,8 +90,8 @@ class Mask2Former(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Map images to log scores of the same size."""
-        made = self.network(pixel_values=pad_to_stride(self.renormalise(image)))
-        scores = semantic_scores(made.class_queries_logits, made.masks_queries_logits)
+        queries = self.network(pixel_values=pad_to_stride(self.renormalise(image)))
+        scores = semantic_scores(queries.class_queries_logits, queries.masks_queries_logits)
         return enlarge((scores + _SMALLEST).log(), _STRIDES[0], image.shape[-2:])
 
 
@@ -117,6 +116,6 @@ def semantic_scores(classes: Tensor, masks: Tensor) -> Tensor:
 
 def _unfit(name: str, reason: object) -> ParamsError:
     return ParamsError(
-        f"encoder {name!r} does not go with architecture 'mask2former' ({reason}); take one of "
-        "timm's for images of any size, such as tu-resnet50 or tu-convnext_tiny"
+        f"encoder {name!r} does not fit architecture 'mask2former' ({reason}); choose a timm model "
+        "for images of any size, such as tu-resnet50 or tu-convnext_tiny"
     )

@@ -1,7 +1,7 @@
 """Networks by name; each maps B x 3 x H x W images to B x channels x H x W outputs.
 
-A network is one module of this folder: the literal ``ARCHITECTURES`` lists the architectures that
-it builds, with the facts of each (`dejavu.config.networks.Architecture`), and the function
+A network is one module of this folder: its literal ``ARCHITECTURES`` lists the architectures, with
+the facts of each (`dejavu.config.networks.Architecture`), and its function
 ``build(params, channels)`` builds one of them.
 """
 
@@ -14,15 +14,15 @@ from dejavu.runtime.errors import ParamsError
 
 
 def create_model(params: NetworkParams, channels: int) -> nn.Module:
-    """Build a network with freshly drawn weights from torch's global generator.
+    """Build a network with random weights, drawn from torch's global generator.
 
     Only the module of the architecture is imported. With ``pretrained``, the encoder's weights
-    are then replaced by ImageNet's, which draws nothing more.
+    are then replaced by ImageNet's, without further draws.
 
     Raises:
-        ParamsError: the encoder is unknown, or does not go with the architecture.
-        CheckpointError: ImageNet weights are asked for, and missing or unfit.
-        ValueError: channels are impossible.
+        ParamsError: the encoder is unknown, or does not fit the architecture.
+        CheckpointError: ImageNet weights are requested, but missing or of other keys.
+        ValueError: the architecture cannot have this number of channels.
         ImportError: a library that the network needs is not installed.
 
     Example:

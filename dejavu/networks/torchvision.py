@@ -23,7 +23,7 @@ def build(params: NetworkParams, channels: int) -> nn.Module:
 
 
 class TorchvisionNetwork(nn.Module):
-    """One of torchvision's segmentation networks, from scratch, with any output channels.
+    """One of torchvision's segmentation networks, from scratch, with any number of channels.
 
     Raises:
         ValueError: torchvision has no segmentation network of that name.
@@ -34,7 +34,7 @@ class TorchvisionNetwork(nn.Module):
         segmentation = import_torchvision().models.segmentation
         builder = getattr(segmentation, architecture, None)
         if builder is None:
-            raise ValueError(f"architecture={architecture!r} is none of torchvision's networks")
+            raise ValueError(f"architecture={architecture!r}: torchvision has no such network")
         self.network = builder(weights=None, weights_backbone=None, num_classes=channels)
         last = "high_classifier" if architecture.startswith("lraspp") else "4"
         self.dense_head = f"network.classifier.{last}"

@@ -1,4 +1,4 @@
-"""ImageNet weights of encoders: from a local folder, or from the hub where there is a network."""
+"""ImageNet weights of encoders: from a local folder, or from the hub if there is internet."""
 
 import os
 import re
@@ -17,15 +17,15 @@ WEIGHTS_FOLDER = "DEJAVU_WEIGHTS"
 
 
 def load_imagenet_weights(encoder: nn.Module, name: str) -> None:
-    """Load an encoder's ImageNet weights: all of them, or none and an error.
+    """Load all of an encoder's ImageNet weights, or raise an error.
 
     They are read from ``ENCODER.safetensors`` or ``ENCODER.pth`` in the folder that the
-    environment variable ``DEJAVU_WEIGHTS`` names, such as ``tu-hrnet_w48.safetensors``, which
-    hold the keys as smp (resnet50, mit_b2) or timm (tu-NAME) publish them, the classifier
-    included; from the hub if the folder has no such file.
+    environment variable ``DEJAVU_WEIGHTS`` names, such as ``tu-hrnet_w48.safetensors``, with the
+    keys as published by smp (resnet50, mit_b2) or timm (tu-NAME), the classifier included; from
+    the hub if the folder has no such file.
 
     Args:
-        encoder: as smp or timm built it; a timm model that gives features only, too.
+        encoder: a model of smp or timm; timm's may be built with ``features_only``.
         name: its name, as in params.
 
     Raises:
@@ -38,7 +38,7 @@ def load_imagenet_weights(encoder: nn.Module, name: str) -> None:
             _load_timm(encoder, name.removeprefix(TIMM), file)
         else:
             _load_smp(encoder, name, file)
-    except Exception as error:  # torch, timm and the hub name no common type
+    except Exception as error:  # torch, timm and the hub share no error type
         reason = " ".join(str(error).split())[:400]
         raise CheckpointError(_explain(name, file, reason)) from None
 
@@ -68,7 +68,7 @@ def _local_file(name: str) -> Path | None:
     if not folder:
         return None
     if not Path(folder).is_dir():
-        raise CheckpointError(f"{WEIGHTS_FOLDER}={folder}: no such folder; mend it or unset it")
+        raise CheckpointError(f"{WEIGHTS_FOLDER}={folder}: no such folder; correct or unset it")
     files = [Path(folder) / f"{name}{suffix}" for suffix in (".safetensors", ".pth")]
     return next((file for file in files if file.is_file()), None)
 
@@ -77,20 +77,20 @@ def _load_smp(encoder: nn.Module, name: str, file: Path | None) -> None:
     if file is None:
         settings = _smp_settings(name)
         if settings is None:
-            raise LookupError("smp publishes none")
+            raise LookupError("smp publishes no ImageNet weights for it")
         hub = model_library("huggingface_hub")
         path = hub.hf_hub_download(
             settings["repo_id"], "model.safetensors", revision=settings["revision"]
         )
         file = Path(path)
-    # smp's encoders drop the classifier, and take nothing else that is missing or in excess.
+    # smp's encoders drop the classifier, and reject any other missing or unexpected key.
     encoder.load_state_dict(_read(file))
 
 
 def _load_timm(encoder: nn.Module, name: str, file: Path | None) -> None:
     overlay = {"file": str(file)} if file else {}
-    # timm loads a whole model strictly, but one without its classifier silently in part: so the
-    # encoder's weights are those of a whole one. What that draws first must not shift later draws.
+    # timm loads a whole model strictly, but may skip weights of a model without its classifier
+    # silently: so load a whole model first. Its random weights must not shift later draws.
     with torch.random.fork_rng(devices=[]):
         whole = model_library("timm").create_model(
             name, pretrained=True, pretrained_cfg_overlay=overlay
@@ -103,7 +103,7 @@ def _load_timm(encoder: nn.Module, name: str, file: Path | None) -> None:
 
 
 def _flat(key: str) -> str:
-    """Undo what wrapping a timm model for its features does to the names of its weights."""
+    """Undo the changes that timm's feature wrappers make to the name of a weight."""
     return re.sub(r"^(model\.)+", "", key).replace(".", "_")
 
 
@@ -123,14 +123,14 @@ def _explain(name: str, file: Path | None, reason: str) -> str:
             "as it is published"
         )
     folder = os.environ.get(WEIGHTS_FOLDER)
-    place = f"in {folder}" if folder else f"(no folder is named by {WEIGHTS_FOLDER})"
+    place = f"in {folder}" if folder else f"({WEIGHTS_FOLDER} is not set)"
     if repository is None:
         return (
-            f"encoder {name!r}: no {name}.safetensors or .pth {place}, and none is published; "
-            "choose another encoder, or leave pretrained out"
+            f"encoder {name!r}: no {name}.safetensors or .pth {place}, and no weights are "
+            "published; choose another encoder, or leave pretrained out"
         )
     return (
-        f"encoder {name!r}: no {name}.safetensors or .pth {place}, and the hub did not give its "
-        f"ImageNet weights ({reason}); where there is a network, fetch model.safetensors of "
-        f"{repository}, put it as {name}.safetensors into a folder, and set {WEIGHTS_FOLDER} to it"
+        f"encoder {name!r}: no {name}.safetensors or .pth {place}, and its ImageNet weights cannot "
+        f"be fetched from the hub ({reason}); with internet access, fetch model.safetensors of "
+        f"{repository}, save it as {name}.safetensors in a folder, and set {WEIGHTS_FOLDER} to it"
     )

@@ -1,4 +1,4 @@
-"""What every network keeps, and how a network is found."""
+"""Invariants of every network, and how networks are found."""
 
 import copy
 from pathlib import Path
@@ -30,7 +30,7 @@ from tests.support.planting import copy_of_package, imported, python
 
 @pytest.mark.parametrize("architecture", ENCODERS)
 class TestEncoderNetworks:
-    """What every network around an encoder must do."""
+    """Requirements on every network with an encoder."""
 
     @pytest.mark.parametrize("size", [(64, 64), (33, 47), (20, 90)])
     def test_takes_images_of_any_size(self, architecture: str, size: tuple[int, int]) -> None:
@@ -49,7 +49,7 @@ class TestEncoderNetworks:
         padded = np.pad(image.numpy(), [(0, 0), (0, 0), (0, 14), (0, 26)], mode="edge")
         whole = network(architecture)(torch.from_numpy(padded))
         output = network(architecture)(image)
-        # Beside the cut, heads with a 3 x 3 convolution and the enlarging see its border.
+        # Near the crop, heads with a 3 x 3 convolution and the upsampling see its border.
         torch.testing.assert_close(
             output[..., :40, :60], whole[..., :40, :60], rtol=1e-4, atol=1e-4
         )
@@ -62,7 +62,7 @@ class TestEncoderNetworks:
             assert ends.grad is not None
             assert ends.grad.abs().max() > 0
         without = {name for name, p in model.named_parameters() if p.grad is None}
-        # The last norm of DPT's transformer comes after what its decoder reads.
+        # The last norm of DPT's transformer comes after the features that its decoder reads.
         assert without <= {"encoder.model.norm.weight", "encoder.model.norm.bias"}
 
     def test_weights_come_from_the_seed(self, architecture: str) -> None:
@@ -88,7 +88,7 @@ class TestEncoderNetworks:
 
 @pytest.mark.parametrize("architecture", DENSE)
 class TestDenseHeads:
-    """What the condition ``features`` and shared attention need."""
+    """Requirements of the condition ``features`` and of shared attention."""
 
     def test_is_the_convolution_that_makes_the_output(self, architecture: str) -> None:
         assert network_params(architecture).facts.has_dense_head
@@ -99,8 +99,8 @@ class TestDenseHeads:
         tap = FeatureTap(model, dense_head(model))
         output = model(images(2, 64, 96))
         assert tap.features.shape[:2] == (2, tap.channels)
-        made = F.interpolate(head(tap.features), (64, 96), mode="bilinear", align_corners=False)
-        torch.testing.assert_close(made, output)
+        full = F.interpolate(head(tap.features), (64, 96), mode="bilinear", align_corners=False)
+        torch.testing.assert_close(full, output)
 
     def test_features_cover_the_image_and_not_its_padding(self, architecture: str) -> None:
         model = copy.deepcopy(network(architecture))
@@ -116,9 +116,9 @@ class TestDenseHeads:
         )
         image = images(2, 40, 50)
         prediction = attention(image)
-        made = attention.regenerate(prediction.softmax(1))
+        regeneration = attention.regenerate(prediction.softmax(1))
         assert prediction.shape == (2, CLASSES, 40, 50)
-        made.regenerated.square().mean().backward()
+        regeneration.regenerated.square().mean().backward()
         first = next(model.parameters())
         assert first.grad is not None
         assert first.grad.any()
@@ -128,20 +128,16 @@ class TestDenseHeads:
 @pytest.mark.parametrize(
     ("architecture", "encoder", "message"),
     [
-        ("fpn", "resnet19", r"encoder 'resnet19': there is none .* near are: resnet18"),
-        ("fpn", "tu-resnet19", r"encoder 'tu-resnet19': there is none .* near are: tu-resnet"),
-        ("fpn", "xception", r"'xception': there is none .* or give a model of timm as tu-NAME"),
-        ("fpn", "tu-resnet18.x", r"no weights of that tag; it has: tu-resnet18.a1_in1k"),
-        ("fpn", "tu-vit_tiny_patch16_224", r"does not go with architecture 'fpn' \(Unsupported"),
-        (
-            "deeplabv3plus",
-            ENCODERS["upernet"],
-            r"does not go with .*'deeplabv3plus'.*output_stride",
-        ),
-        ("dpt", "tu-resnet18", r"'dpt' \(it has features at strides \[2, 4, 8, 32\]"),
-        ("dpt", "tu-vit_small_patch14_dinov2", r"'dpt' \(it has features at strides \[14"),
-        ("mask2former", ENCODERS["upernet"], r"'mask2former' \(.*take one of timm's"),
-        ("mask2former", "tu-mambaout_femto", r"\(its features have their channels last\)"),
+        ("fpn", "resnet19", "encoder 'resnet19': .* resnet18"),
+        ("fpn", "tu-resnet19", "encoder 'tu-resnet19': .* tu-resnet"),
+        ("fpn", "xception", "encoder 'xception': .* tu-NAME"),
+        ("fpn", "tu-resnet18.x", "encoder 'tu-resnet18.x': .* tu-resnet18.a1_in1k"),
+        ("fpn", "tu-vit_tiny_patch16_224", r"'fpn' \(Unsupported"),
+        ("deeplabv3plus", ENCODERS["upernet"], r"'deeplabv3plus'.*output_stride"),
+        ("dpt", "tu-resnet18", r"'dpt' \(.* strides \[2, 4, 8, 32\]"),
+        ("dpt", "tu-vit_small_patch14_dinov2", r"'dpt' \(.* strides \[14"),
+        ("mask2former", ENCODERS["upernet"], r"'mask2former' \(.*such as tu-resnet50"),
+        ("mask2former", "tu-mambaout_femto", r"'mask2former' \(.*channels last\)"),
     ],
 )
 def test_unfit_encoders_are_refused(architecture: str, encoder: str, message: str) -> None:
