@@ -1,1 +1,1 @@
-"""Dense-prediction tasks, a file each."""
+"""Dense-prediction tasks, one file each."""

@@ -1,13 +1,12 @@
-"""What a task is: all that is known about it but its pictures and its metrics.
+"""The interface of a task: everything about it except its figures and its metrics.
 
-A task is one module of this folder, whose function ``create(palette, settings)`` makes it
-(`dejavu.tasks.registry`); all else iterates over tasks.
+A task is one module of this folder, whose function ``create(palette, settings)`` builds it
+(`dejavu.tasks.registry`); all other code iterates over tasks.
 
 A network's *output* is raw (logits, log-depth position, unnormalised vectors), B x C x H x W. A
-*prediction* is what is scored and shown: labels, metres, unit vectors. A *condition* is what the
-regeneration module sees: dense, differentiable, from -1 to 1. A *soft prediction* is what may be
-resized and averaged over views of an image before it is decided: probabilities, metres, unit
-vectors.
+*prediction* is scored and shown: labels, metres, unit vectors. A *condition* is the input of the
+regeneration module: dense, differentiable, from -1 to 1. A *soft prediction* can be resized and
+averaged over views of an image before it becomes a prediction: probabilities, metres, unit vectors.
 """
 
 from abc import ABC, abstractmethod
@@ -20,7 +19,7 @@ from torch import Tensor
 from dejavu.data.sample import Batch
 
 Settings = Mapping[str, Any]
-"""A section of the params as plain values: what ``model_dump`` gives and a checkpoint holds."""
+"""A section of the params as plain values, as in ``model_dump`` and in checkpoints."""
 
 
 class Task(ABC):
@@ -28,8 +27,8 @@ class Task(ABC):
 
     Attributes:
         name: the task's name in params, tables and paths.
-        primary: the metric that the task's claim is about.
-        boundary: the metric that the boundary claim is about.
+        primary: the metric of the claim about the task.
+        boundary: the metric of the claim about boundaries.
         channels: channels of the network's output.
         condition_channels: channels of the condition and of the encoded ground truth.
     """
@@ -57,16 +56,16 @@ class Task(ABC):
         """Map the output to the dense condition of the CRM, B x condition_channels x H x W."""
 
     def harden(self, condition: Tensor) -> Tensor | None:
-        """Make a condition hard (a soft class mask one-hot); None where that has no meaning."""
+        """Harden a condition (a soft class mask to one-hot); None if the task has no hard form."""
         return None
 
     @abstractmethod
     def encode(self, target: Tensor) -> Tensor:
-        """Write the ground truth as a condition; zeros where it is unknown."""
+        """Encode the ground truth as a condition; zeros where it is unknown."""
 
     @abstractmethod
     def predict(self, output: Tensor) -> Tensor:
-        """Map the output to what is scored: the same kind of tensor as `target`."""
+        """Map the output to the prediction: the same kind of tensor as `target`."""
 
     def resize(self, maps: Tensor, size: Sequence[int]) -> Tensor:
         """Resize outputs or soft predictions, bilinearly between pixel centres.
@@ -85,9 +84,9 @@ class Task(ABC):
         return self.predict(output)
 
     def mirror(self, soft: Tensor) -> Tensor:
-        """Mirror a soft prediction left to right: that for the mirrored image, turned back."""
+        """Mirror a soft prediction left to right, such as to undo the mirroring of its image."""
         return soft.flip(-1)
 
     def decide(self, soft: Tensor) -> Tensor:
-        """Map a soft prediction, such as a mean of several, to what is scored."""
+        """Map a soft prediction, such as the mean over views, to the prediction."""
         return soft

@@ -18,20 +18,20 @@ TRUTH = "depth"
 def create(
     palette: Sequence[Sequence[int]], settings: DepthParams | Settings | None = None
 ) -> Task:
-    """Make the task; it needs no palette."""
+    """Create the task; the palette is not used."""
     return Depth(settings)
 
 
 class Depth(Task):
     """Metric depth between the settings' near and far.
 
-    The output's sigmoid is the position between them, on a log scale (head ``log``) or a linear
-    one (``linear``); or there is one logit for each of a number of fixed depths, even on a log
-    scale from near to far, whose expectation is predicted (``bins``; after Bhat et al., 2021, whose
-    bins are the network's, too).
+    With head ``log`` or ``linear``, the output's sigmoid is the position between near and far on a
+    log or linear scale. With head ``bins``, there is one logit for each of a number of fixed
+    depths, evenly spaced on the log scale, and the prediction is their expectation (after Bhat et
+    al., 2021, whose network predicts the bins, too).
 
-    The condition is the position on the log scale from -1 (near) to 1 (far) for every head,
-    centred as the image is; for bins, the expected one.
+    For every head, the condition is the position on the log scale from -1 (near) to 1 (far),
+    centred like the image; for bins, the expected position.
 
     Args:
         settings: the section of the params, or its values; the defaults if None.
@@ -53,7 +53,7 @@ class Depth(Task):
     def loss(  # noqa: D102
         self, output: Tensor, target: Tensor, weight: Tensor | None = None
     ) -> Tensor:
-        # What is farther than any prediction, such as the sky by stereo, would never be learned.
+        # Depths beyond far, such as the sky's by stereo, can never be predicted.
         reachable = target * (target <= self._far)
         return LOSSES[self.settings.loss](self.predict(output), reachable, weight)
 
@@ -98,7 +98,7 @@ class Depth(Task):
 
 
 def silog(prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Scale-invariant log error of Eigen et al. (2014), in the form in use since.
+    """Scale-invariant log error of Eigen et al. (2014), in its common later form.
 
     With e = ln prediction - ln truth, sqrt(var(e) + 0.15 mean(e)^2), over the pixels of the batch.
 
@@ -117,7 +117,7 @@ def silog(prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> T
         0.15
     """
     valid = counted((target > 0)[:, 0], weight)
-    if not gather_across(valid.any()).any():  # the root would be of its epsilon, not 0
+    if not gather_across(valid.any()).any():  # the root of epsilon is not 0
         return prediction.sum() * 0
     error = (prediction.log() - target.where(target > 0, 1).log())[:, 0]
     mean = mean_across(masked_mean(error, valid, weight))
@@ -129,12 +129,12 @@ def berhu(prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> T
     """Reversed Huber loss in metres (Laina et al., 2016): L1 for small errors, L2 for large ones.
 
     With x = |prediction - truth| and c a fifth of the batch's largest x: x up to c, and
-    (x^2 + c^2) / 2c above, which meets it with the same slope. No gradient flows through c.
+    (x^2 + c^2) / 2c above; value and slope agree at c. No gradient flows through c.
 
     Args:
         prediction: B x 1 x H x W metres.
         target: B x 1 x H x W metres; 0 where unknown.
-        weight: B x H x W, or None; a pixel of weight 0 has no part in c either.
+        weight: B x H x W, or None; a pixel of weight 0 does not count for c either.
 
     Returns:
         A scalar.
@@ -147,7 +147,7 @@ def berhu(prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> T
     """
     valid = counted((target > 0)[:, 0], weight)
     error = (prediction - target).abs()[:, 0]
-    # Without any error c is 0, and the branch that is not taken must not divide by it.
+    # Without any error c is 0, and even the unused branch must not divide by 0.
     c = (0.2 * gather_across((error * valid).max()).max()).clamp(min=1e-6)
     losses = torch.where(error <= c, error, (error.square() + c.square()) / (2 * c))
     return masked_mean(losses, valid, weight)
@@ -177,4 +177,4 @@ LOSSES: dict[str, Loss] = {
     "berhu": berhu,
     "l1": absolute_depth,
 }
-"""Losses of metres by their name in params."""
+"""Losses on metres by their name in params."""

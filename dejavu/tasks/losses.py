@@ -1,8 +1,8 @@
-"""What the losses of all tasks share: a loss is a mean over the pixels whose truth is known.
+"""Common parts of the task losses: a loss is a mean over the pixels with known ground truth.
 
 Each takes a weight per pixel: 2 counts a pixel twice, 0 leaves it out, and a common factor changes
-nothing. Without any pixel that counts the loss is 0, and so is its gradient. Where processes share
-a batch (`dejavu.runtime.collective`), the mean of their losses is the loss of the whole batch.
+nothing. If no pixel counts, the loss and its gradient are 0. If processes share a batch
+(`dejavu.runtime.collective`), the mean of their losses is the loss of the whole batch.
 """
 
 from collections.abc import Callable
@@ -16,10 +16,10 @@ Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
 def masked_mean(values: Tensor, valid: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Weighted mean over the valid pixels; 0, without gradient, where there is none.
+    """Weighted mean over the valid pixels; 0, without gradient, if there is none.
 
     Args:
-        values: B x H x W, finite at pixels that are not valid, too.
+        values: B x H x W, finite also at invalid pixels.
         valid: B x H x W bool.
         weight: B x H x W, at least 0; ones if None.
 
@@ -38,7 +38,7 @@ def masked_mean(values: Tensor, valid: Tensor, weight: Tensor | None = None) -> 
 
 
 def counted(valid: Tensor, weight: Tensor | None) -> Tensor:
-    """Mark the valid pixels of a weight above 0.
+    """Mark the valid pixels with a weight above 0.
 
     Args:
         valid: B x H x W bool.

@@ -17,7 +17,7 @@ TRUTH = "normals"
 def create(
     palette: Sequence[Sequence[int]], settings: NormalsParams | Settings | None = None
 ) -> Task:
-    """Make the task; it needs no palette."""
+    """Create the task; the palette is not used."""
     return Normals(settings)
 
 
@@ -88,8 +88,8 @@ def cosine(prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> 
 def angular(prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean angle between the vectors, in radians.
 
-    It is 2 atan2(|a - b|, |a + b|), after Kahan (2006): exact for small angles, and its gradient
-    stays finite where that of an arc cosine does not, at equal and at opposite vectors.
+    The angle is 2 atan2(|a - b|, |a + b|), after Kahan (2006): exact for small angles, and with a
+    finite gradient also at equal and at opposite vectors, unlike the arc cosine.
 
     Args:
         prediction: B x 3 x H x W unit vectors.
@@ -132,4 +132,4 @@ LOSSES: dict[str, Loss] = {
     "angular": angular,
     "l1": absolute_normals,
 }
-"""Losses of unit vectors by their name in params."""
+"""Losses on unit vectors by their name in params."""

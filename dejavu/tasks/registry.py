@@ -1,4 +1,4 @@
-"""Tasks by name: each is a module of this folder, imported when it is asked for."""
+"""Tasks by name: each is a module of this folder, imported on demand."""
 
 import importlib
 import pkgutil
@@ -9,11 +9,11 @@ from dejavu.config.base import Section
 from dejavu.tasks.base import Settings, Task
 
 _OTHERS = {"base", "losses", "registry"}
-"""What stands beside the tasks: what they share."""
+"""Modules of this folder that are not tasks."""
 
 
 def task_names() -> list[str]:
-    """Name every task that has a module here, in alphabetical order.
+    """List the names of all tasks, in alphabetical order.
 
     Example:
         >>> {"depth", "normals", "segmentation"} <= set(task_names())
@@ -26,15 +26,15 @@ def task_names() -> list[str]:
 def create_task(
     name: str, palette: Sequence[Sequence[int]], settings: Section | Settings | None = None
 ) -> Task:
-    """Make a task from its name, the classes of its data and its settings.
+    """Create a task from its name, the classes of its data and its settings.
 
     Only the module of the task is imported.
 
     Args:
         name: the name of its module, one of `task_names`.
         palette: one RGB colour (0 to 255) per class of the data; read by segmentation alone.
-        settings: the task's own section of the params, or its values, which may be fewer; the
-            defaults if None.
+        settings: the task's section of the params, or some of its values; the defaults for all
+            others, or if None.
 
     Raises:
         ValueError: the name is unknown, or a setting is unknown or impossible.

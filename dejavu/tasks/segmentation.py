@@ -19,7 +19,7 @@ TRUTH = "segmentation"
 def create(
     palette: Sequence[Sequence[int]], settings: SegmentationParams | Settings | None = None
 ) -> Task:
-    """Make the task."""
+    """Create the task."""
     return Segmentation(palette, settings)
 
 
@@ -111,17 +111,17 @@ def ohem_cross_entropy(
 ) -> Tensor:
     """Mean cross entropy over the hard pixels of the batch (online hard example mining).
 
-    After Shrivastava et al. (2016), by pixels, as real-time segmentation networks are trained:
-    hard are those whose class is given a probability below the threshold. Where these are fewer
-    than the fraction ``min_kept`` of the labelled pixels, that many of the largest losses are kept
-    (and what ties with the last of them). A pixel of weight 0 is not labelled.
+    After Shrivastava et al. (2016), per pixel, as in the training of real-time segmentation
+    networks: a pixel is hard if the probability of its class is below the threshold. If the hard
+    pixels are fewer than the fraction ``min_kept`` of the labelled ones, that many pixels with the
+    largest losses are kept (and ties with the last of them). A pixel of weight 0 is not labelled.
 
     Args:
         logits: B x K x H x W.
         target: B x H x W int64; `IGNORE_INDEX` where there is no label.
-        weight: B x H x W, or None; no part in the choice of pixels but for 0.
+        weight: B x H x W, or None; the choice of pixels depends on it only where it is 0.
         threshold: probability in (0, 1).
-        min_kept: fraction of the labelled pixels, in (0, 1); one pixel is kept at least.
+        min_kept: fraction of the labelled pixels, in (0, 1); at least one pixel is kept.
 
     Returns:
         A scalar.

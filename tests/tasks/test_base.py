@@ -1,4 +1,4 @@
-"""What every task keeps, in each of its variants."""
+"""Invariants of every task, in each of its variants."""
 
 import numpy as np
 import pytest
@@ -70,7 +70,7 @@ def test_a_decided_soft_prediction_is_the_prediction(name: str) -> None:
 
 @every
 def test_mirrored_predictions_fit_mirrored_truths(name: str) -> None:
-    """The mirror of samples is the oracle: it negates n_x."""
+    """The oracle is the mirroring of samples, which negates n_x."""
     task, batch = made(name), sample()
     chosen = torch.tensor([True, True])
     soft = task.soft(output(task))
@@ -94,7 +94,7 @@ def test_outputs_are_resized_between_pixel_centres(name: str, size: tuple[int, i
 
 @every
 def test_weights_count_pixels_as_often_as_they_say(name: str) -> None:
-    """A weight of 2 is the pixel twice, a weight of 0 is no pixel, and scale does not matter."""
+    """A weight of 2 counts a pixel twice, 0 leaves it out, and a common factor does not matter."""
     task, batch = made(name), sample()
     raw, target = output(task), task.target(batch)
     weight = torch.ones(2, 6, 5)

@@ -1,4 +1,4 @@
-"""What every loss of every task keeps."""
+"""Invariants of every loss of every task."""
 
 from collections.abc import Callable
 

@@ -46,7 +46,7 @@ def test_l1_of_normals_is_the_mean_over_components_not_their_sum() -> None:
 
 @pytest.mark.parametrize("angle", [0.0, 1e-6, 1e-3, 1.0, math.pi - 1e-3, math.pi])
 def test_angles_are_exact_and_their_gradient_finite_at_both_ends(angle: float) -> None:
-    """In fp32, in which an arc cosine knows no angle below 3e-4 and has no gradient at 0."""
+    """In fp32, where an arc cosine cannot resolve angles below 3e-4 and has no gradient at 0."""
     vector = torch.tensor([math.cos(angle), math.sin(angle), 0.0]).view(1, 3, 1, 1)
     vector.requires_grad_()
     loss = angular(vector, torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1))

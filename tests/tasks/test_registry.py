@@ -1,4 +1,4 @@
-"""How a task is found by its file."""
+"""Tasks are found by their files."""
 
 from pathlib import Path
 from typing import Any

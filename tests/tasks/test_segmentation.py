@@ -56,7 +56,7 @@ def test_easy_pixels_send_no_gradient_under_ohem() -> None:
 
 @pytest.mark.parametrize(("threshold", "min_kept"), [(0.7, 1 / 16), (1e-4, 0.5)])
 def test_weights_weigh_the_hard_pixels_of_ohem(threshold: float, min_kept: float) -> None:
-    """Those below the threshold, or the harder half of the pixels whose weight is not 0."""
+    """Pixels below the threshold, or the harder half of the pixels whose weight is not 0."""
     logits, target = labels(8)
     weight = weights(8)
     counted = (target != IGNORE_INDEX) & (weight > 0)
