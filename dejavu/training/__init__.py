@@ -1,1 +1,1 @@
-"""One training run."""
+"""Training of one run: batches, losses, optimisation, checkpoints."""

@@ -1,4 +1,4 @@
-"""What each training step sees: batches of a seed's images, with the labels that are used."""
+"""Training batches by step: the seed's subset of images, with the labels in use."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -41,11 +41,11 @@ class Batches(Dataset[StepBatch]):
         share: this process's part of every batch.
 
     Raises:
-        DataError: the pool has fewer images than the params ask for.
+        DataError: the pool has fewer images than the params require.
 
     Attributes:
         subset: the seed's images, sorted indices into the pool, without repetition.
-        labelled: for each of them, whether its labels are used.
+        labelled: bool, whether the labels of each image of the subset are used.
     """
 
     def __init__(self, split: Split, params: TrainParams, seed: int, share: Share = ALONE) -> None:
@@ -69,7 +69,7 @@ class Batches(Dataset[StepBatch]):
         steps = range(first, end)
         if not self._params.workers or not steps:
             return map(self.draw, steps)
-        self._split.sample(0)  # what a data set parses once is parsed before the processes part
+        self._split.sample(0)  # parse the data set's files once, before the workers start
         return DataLoader(
             self,
             batch_size=None,
@@ -79,10 +79,10 @@ class Batches(Dataset[StepBatch]):
         )
 
     def draw(self, step: int) -> StepBatch:
-        """Return a step's batch: each epoch is a permutation; a last partial batch is left out."""
+        """Return a step's batch; each epoch is a permutation without its last partial batch."""
         params, seed = self._params, self._seed
         epoch, position = divmod(step, len(self.subset) // params.batch_size)
-        if epoch != self._epoch:  # of 10^6 images it takes 20 ms, too long for every step
+        if epoch != self._epoch:  # permuting 10^6 images takes 20 ms, too long for every step
             order = torch.randperm(len(self.subset), generator=generator(seed, "batches", epoch))
             self._epoch, self._order = epoch, order
         scenes = self._order[position * params.batch_size :][self._mine]
@@ -93,7 +93,7 @@ class Batches(Dataset[StepBatch]):
         return StepBatch(images, scenes)
 
     def _read(self, indices: Tensor, step: int) -> Batch:
-        """Read images, and vary them where the params say so."""
+        """Read images, augmented if the params have an augmentation."""
         recipe = self._params.augmentation
         if recipe.changes_nothing:
             return self._split.batch(indices)
@@ -112,7 +112,7 @@ class Batches(Dataset[StepBatch]):
         )
 
     def _hide(self, images: Batch, scenes: Tensor) -> Batch:
-        """Hide the labels that are not used: of an image, the same ones in every epoch."""
+        """Hide the unused labels, the same pixels of an image in every epoch."""
         density = self._params.label_density
         if density == 1 and self.labelled.all():
             return images

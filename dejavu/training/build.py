@@ -1,4 +1,4 @@
-"""A run's task and network from its identity, for training and for reading a checkpoint."""
+"""Build a run's task and network from its identity, to train it or to load its checkpoint."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,12 +19,12 @@ def build_task(identity: dict[str, Any], palette: Sequence[Sequence[int]]) -> Ta
 def build_network(
     identity: dict[str, Any], task: Task, pretrained: bool | None = None
 ) -> nn.Module:
-    """Build the network that a run trains and deploys, as it is before training.
+    """Build the network that a run trains and deploys, with its initial weights.
 
-    Its weights are drawn at random, or its encoder's are ImageNet's where the run says so.
+    They are random, except for a pretrained encoder's, which are ImageNet's.
 
-    The base network draws first from torch's global generator: with and without shared attention
-    around it, it starts from the same weights.
+    The base network draws first from torch's global generator, so that it starts from the same
+    weights with and without shared attention around it.
 
     Args:
         identity: the fields of the run.

@@ -1,8 +1,8 @@
-"""Checkpoints: the weights of a finished run, with the run that they belong to.
+"""Checkpoints: the weights of a finished run, with their provenance.
 
 One safetensors file holds the base network under its plain state-dict names and, for a run with
-the DejaVu loss, the regeneration module under the prefix ``criterion.``. Whoever deploys the
-network reads the plain names alone.
+the DejaVu loss, the regeneration module under the prefix ``criterion.``. Deployment reads the
+plain names alone.
 """
 
 import json
@@ -30,14 +30,14 @@ _METADATA = "dejavu"
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a run was made from; it is stored with its weights.
+    """The origin of a run's weights, stored with them.
 
     Attributes:
         run: hash of the run.
-        identity: the fields that made the run (see `dejavu.study.run`).
+        identity: the fields that define the run (see `dejavu.study.run`).
         palette: one RGB colour (0 to 255) per class of the data.
         data: fingerprint of the training images and of the task's ground truth.
-        weights: SHA-256 of the encoder's weights before training; None where they were drawn.
+        weights: SHA-256 of the encoder's pretrained weights; None for random initialisation.
     """
 
     run: str
@@ -52,8 +52,8 @@ class Checkpoint:
     """A finished run.
 
     Attributes:
-        provenance: what it was made from.
-        task: the task, with that palette.
+        provenance: the origin of its weights.
+        task: the task, with the palette of the provenance.
         model: the base network with its trained weights, in evaluation mode.
         criterion: the trained DejaVu loss, or None for a run without one.
     """
@@ -67,23 +67,23 @@ class Checkpoint:
 def save_checkpoint(
     path: Path, provenance: Provenance, model: nn.Module, criterion: nn.Module | None
 ) -> None:
-    """Write a finished run's weights to ``path``, whole or not at all."""
+    """Write a finished run's weights to ``path`` atomically."""
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     for name, tensor in criterion.state_dict().items() if criterion else ():
         tensors[_CRITERION + name] = tensor.contiguous()
-    # One key alone: safetensors writes several in an order that changes from file to file.
+    # A single key: safetensors writes several keys in an order that varies between files.
     metadata = {_METADATA: json.dumps(asdict(provenance))}
     with whole_file(path) as temporary:
-        # Not save_file: its own temporary name would be left behind, and a full disk not named.
+        # Not save_file: it leaves its own temporary file behind, and hides a full disk.
         temporary.write_bytes(save(tensors, metadata))
 
 
 def load_checkpoint(path: Path, criterion: bool = True) -> Checkpoint:
-    """Rebuild a finished run's networks from its file.
+    """Rebuild a finished run's networks from its checkpoint.
 
     Args:
-        path: the file.
-        criterion: whether to rebuild the DejaVu loss, too, which may need weights of its own.
+        path: the checkpoint.
+        criterion: whether to rebuild the DejaVu loss too; it may need weights of its own.
 
     Raises:
         CheckpointError: the file is missing, truncated, or was not written by this project.
@@ -103,7 +103,9 @@ def load_checkpoint(path: Path, criterion: bool = True) -> Checkpoint:
             loss.load_state_dict({k.removeprefix(_CRITERION): v for k, v in own.items()})
     except RuntimeError as error:
         reason = " ".join(str(error).split())
-        raise CheckpointError(f"{path}: its weights do not fit its own params: {reason}") from None
+        raise CheckpointError(
+            f"{path}: the weights do not fit the network of its params ({reason}); train it again"
+        ) from None
     model.eval()
     return Checkpoint(provenance, task, model, loss)
 
@@ -119,24 +121,24 @@ def _build_criterion(
 
 
 def check_checkpoint(path: Path, run: str) -> None:
-    """Make sure that a file is a whole checkpoint of a run, by its hash.
+    """Check that a file is a complete checkpoint of the run with this hash.
 
     Raises:
-        CheckpointError: it is missing, truncated, foreign, or of another run.
+        CheckpointError: it is missing, truncated, not of this project, or of another run.
     """
-    made = _read(path)[1].run
-    if made != run:
-        raise CheckpointError(f"{path}: is of run {made}, not {run}; delete it and run again")
+    found = _read(path)[1].run
+    if found != run:
+        raise CheckpointError(f"{path}: belongs to run {found}, not {run}; delete it and run again")
 
 
 def load_model(path: str | Path) -> nn.Module:
-    """Load the trained base network alone, ready for inference: the CRM is left behind.
+    """Load the trained base network without the CRM, ready for inference.
 
     The network maps B x 3 x H x W images, normalised as `dejavu.data.sample.normalise` does, to
     raw outputs of the same size.
 
     Args:
-        path: a trained run's file, or one that `strip` wrote.
+        path: checkpoint of a trained run, or the output of `strip`.
 
     Raises:
         CheckpointError: the file is missing, truncated, or was not written by this project.
@@ -156,7 +158,9 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Provenance]:
             f"{path}: truncated or not a safetensors file ({error}); delete it and run again"
         ) from None
     if _METADATA not in metadata:
-        raise CheckpointError(f"{path}: has no metadata of ours: not a checkpoint of this project")
+        raise CheckpointError(
+            f"{path}: not a checkpoint of this project: its metadata lacks the key {_METADATA!r}"
+        )
     try:
         return tensors, Provenance(**json.loads(metadata[_METADATA]))
     except (TypeError, ValueError) as error:
@@ -170,5 +174,5 @@ def _other_version(path: Path, error: Exception) -> CheckpointError:
 
 
 def best_device() -> torch.device:
-    """Return the accelerator that this process may use, or the CPU."""
+    """Return the accelerator of this process, or the CPU if it has none."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

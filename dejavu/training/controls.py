@@ -1,4 +1,4 @@
-"""Controls that train without regeneration: random erasing, and weights at boundaries."""
+"""Controls without regeneration: random erasing, and loss weights at boundaries."""
 
 import torch
 from torch import Tensor
@@ -39,13 +39,13 @@ class Controls:
 
 
 def boundary_weights(task: Task, target: Tensor, extra: float, width: int) -> Tensor:
-    """Weigh pixels near the edges of the ground truth more: a control for clearer boundaries.
+    """Weigh pixels near the edges of the ground truth more: a control for sharper boundaries.
 
     Args:
-        task: whose edges they are.
+        task: the task, which defines the edges.
         target: the ground truth of a batch.
-        extra: weight of the pixels near an edge, beyond the 1 of all others.
-        width: distance to an edge in pixels up to which a pixel is near.
+        extra: weight added near an edge to the 1 of all pixels.
+        width: largest distance to an edge, in pixels, at which a pixel is near.
 
     Returns:
         B x H x W.
@@ -58,8 +58,8 @@ def erase(image: Tensor, probability: float, share: Share, seed: int, step: int)
 
     Args:
         image: b x 3 x H x W, this process's part of the batch, normalised.
-        probability: of an image to lose a rectangle.
-        share: this process's part.
+        probability: probability that an image loses a rectangle.
+        share: this process's part of the batch.
         seed: seed of the run.
         step: number of the training step.
     """

@@ -1,4 +1,4 @@
-"""A run's DejaVu loss from its identity: the same for training and for reading a checkpoint."""
+"""Build a run's DejaVu loss from its identity, to train it or to load its checkpoint."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,10 +15,10 @@ from dejavu.tasks.base import Task
 
 
 def build_criterion(identity: dict[str, Any], task: Task, network: nn.Module) -> RegenerationLoss:
-    """Build the DejaVu loss of a run that has one, around its network.
+    """Build the DejaVu loss of a run that uses it, around the run's network.
 
     Raises:
-        ParamsError: redaction and CRM do not go together; the message names the fix.
+        ParamsError: redaction and CRM are incompatible; the message names the fix.
     """
     settings = identity["method"]["dejavu"]
     common: dict[str, Any] = {
@@ -47,7 +47,7 @@ def build_criterion(identity: dict[str, Any], task: Task, network: nn.Module) ->
 
 
 def _condition(name: str, task: Task, network: nn.Module) -> Callable[[Tensor], Tensor]:
-    """Return what maps the network's output, or its dense features, to the condition."""
+    """Return the map from the network's output, or its dense features, to the condition."""
     if name != "features":
         return task.condition
     from dejavu.method.features import FeatureTap

@@ -1,4 +1,4 @@
-"""One training loop for every task, network and method, read top to bottom in one sitting."""
+"""The training loop of every task, network and method, to be read from top to bottom."""
 
 import json
 import math
@@ -33,15 +33,15 @@ from dejavu.training.parallel import shared_batches
 from dejavu.training.step import TrainingModule
 
 Describe = Callable[[Path, float], None]
-"""Called with a run's folder in the store and the seconds that its steps took."""
+"""Callback that gets a run's folder in the store and its training time in seconds."""
 
 
 class Trained(NamedTuple):
     """A finished run.
 
     Attributes:
-        folder: where the store keeps it.
-        fresh: whether this process trained it, in part at least, or found it.
+        folder: its folder in the store.
+        fresh: True if this process trained it, at least in part; False if it was finished before.
     """
 
     folder: Path
@@ -57,20 +57,20 @@ def train(
     text_pair: Path | None = None,
     describe: Describe = lambda folder, seconds: None,
 ) -> Trained:
-    """Train ``run``, or find it finished in the store, and put it where it is wanted.
+    """Train ``run``, or find it finished in the store, and copy it to ``output``.
 
     Args:
-        run: what to train.
+        run: the run to train.
         data: folder of the prepared data.
         store: folder of all runs, keyed by their hash; a killed run resumes from there.
         output: checkpoint to write; the training log goes beside it as ``.jsonl``.
         progress: called after each step.
-        text_pair: the trained image-text pair; only a method that is supervised by it needs it.
-        describe: called before a trained run's weights get their name in the store, so that
-            whoever finds them there finds what it wrote.
+        text_pair: checkpoint of the image-text pair, for methods that it supervises.
+        describe: called before a trained run's weights appear in the store, so that the files
+            which it writes are there by then.
 
     Returns:
-        Where the store keeps the run, and whether it had to be trained.
+        The run's folder in the store, and whether this process trained it.
 
     Raises:
         DejaVuError: the loss is not finite; the message names the step.
@@ -95,7 +95,7 @@ def train(
 
 @contextmanager
 def _alone(work: Path, share: Share) -> Iterator[None]:
-    """Hold a run's folder for all processes that train it together; the first has its lock."""
+    """Lock a run's folder for all processes that train it; the first one holds the lock."""
     with locked(work) if share.first else nullcontext():
         share.wait()
         yield
@@ -103,9 +103,9 @@ def _alone(work: Path, share: Share) -> Iterator[None]:
 
 
 def work_folder(store: Path, run: Run, scenes: Split) -> Path:
-    """Name the folder of a run in the store.
+    """Return the folder of a run in the store.
 
-    On other images it is another run, though the same params found them.
+    Its name includes the fingerprint of the data: equal params on other images are another run.
     """
     return store / f"{run.hash}-{scenes.record.fingerprints[run.truth][:8]}"
 
@@ -134,7 +134,7 @@ def _fit(
     # ---- where an earlier attempt stopped ---------------------------------------------------
     state_file, log_file = work / "state.pt", work / "log.jsonl"
     state = _load_state(state_file, run.hash)
-    share.wait()  # until all have read it: the first removes it when the run is finished
+    share.wait()  # until all have read it: the first process removes it after the run
     if state:
         module.model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
@@ -176,9 +176,9 @@ def _fit(
     if not share.first:
         return
     images = scenes.record.fingerprints[run.truth]
-    made_from = Provenance(run.hash, run.identity(), palette, images, weights)
+    provenance = Provenance(run.hash, run.identity(), palette, images, weights)
     describe(work, seconds)
-    save_checkpoint(work / "model.safetensors", made_from, module.model.cpu(), module.criterion)
+    save_checkpoint(work / "model.safetensors", provenance, module.model.cpu(), module.criterion)
     state_file.unlink(missing_ok=True)
 
 
@@ -223,37 +223,39 @@ def prepare_torch(params: TrainParams) -> None:
 
 
 def _load_state(path: Path, run: str) -> dict[str, Any]:
-    """Read a resume state; empty where there is none."""
+    """Read a resume state; an empty dictionary if there is none."""
     if not path.exists():
         return {}
     try:
         # On the CPU first: the device that wrote the state may be gone.
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch names no common type for what a damaged file raises
+    except Exception as error:  # torch has no common error type for damaged files
         if isinstance(error, OSError) or is_out_of_memory(error):
-            raise  # the file may be whole
+            raise  # the file may be intact
         raise CheckpointError(
             f"{path}: cannot be read as a resume state ({type(error).__name__}); "
             "delete it to start the run anew"
         ) from None
     if state.get("run") != run:
-        raise CheckpointError(f"{path}: belongs to another run; delete it to start this one anew")
+        raise CheckpointError(
+            f"{path}: belongs to run {state.get('run')}, not {run}; delete it to start the run anew"
+        )
     return state
 
 
 def _cut_log(path: Path, size: int) -> None:
-    """Drop what was logged after the resume state."""
+    """Drop the log lines written after the resume state."""
     path.touch()
     if path.stat().st_size < size:
         raise CheckpointError(
-            f"{path}: is shorter than the resume state beside it says; delete {path.parent} to "
-            "start the run anew"
+            f"{path}: shorter than the {size} bytes recorded in the resume state beside it; "
+            f"delete {path.parent} to start the run anew"
         )
     os.truncate(path, size)
 
 
 def _sync(log: TextIO) -> None:
-    """Bring a log to the disk: what is written next says how long it is, or that it is whole."""
+    """Flush a log to disk, before a resume state or checkpoint is written that relies on it."""
     log.flush()
     if log.name != os.devnull:
         os.fsync(log.fileno())

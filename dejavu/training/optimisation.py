@@ -1,4 +1,4 @@
-"""What turns gradients into steps: clipping, optimisers with their groups, learning rates."""
+"""Optimisation: gradient clipping, optimisers with their parameter groups, learning rates."""
 
 import hashlib
 import math
@@ -12,12 +12,12 @@ from dejavu.runtime.errors import ParamsError
 
 
 def clip_gradients(module: nn.Module, params: TrainParams) -> float:
-    """Clip a module's gradients by their norm, apart from any other's; return the norm before."""
+    """Clip the gradient norm of one module; return the norm before clipping."""
     return nn.utils.clip_grad_norm_([*module.parameters()], params.clip_norm).item()
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of every group, by its own factor."""
+    """Set the learning rate of every parameter group, times the group's multiplier."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group.get("rate_factor", 1)
 
@@ -25,7 +25,7 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 def create_optimizer(
     model: nn.Module | None, criterion: nn.Module | None, params: TrainParams
 ) -> torch.optim.Optimizer:
-    """Optimiser of the base network and, as a group of its own, the CRM; either may be absent."""
+    """Create the optimiser of the base network and the CRM, a group each; either may be None."""
     groups = _network_groups(model, params.head_rate) if model else []
     if criterion:
         groups.append({"params": list(criterion.parameters())})
@@ -37,7 +37,7 @@ def create_optimizer(
 
 
 def _network_groups(model: nn.Module, head_rate: float) -> list[dict[str, Any]]:
-    """One group; or two, where a network has an encoder and all else learns at another rate."""
+    """One group, or two: the encoder, and all else with the multiplier ``head_rate``."""
     if head_rate == 1:
         return [{"params": list(model.parameters())}]
     named = [*model.named_parameters()]
@@ -45,14 +45,13 @@ def _network_groups(model: nn.Module, head_rate: float) -> list[dict[str, Any]]:
     others = [p for name, p in named if not _is_in_encoder(name)]
     if not encoder:
         raise ParamsError(
-            "train.head_rate: the network has no encoder that could learn at another rate; "
-            "leave it at 1"
+            f"train.head_rate is {head_rate}, but the network has no separate encoder; set it to 1"
         )
     return [{"params": encoder}, {"params": others, "rate_factor": head_rate}]
 
 
 def _is_in_encoder(name: str) -> bool:
-    """Tell whether a parameter is the encoder's; a decoder's own encoder is the decoder.
+    """Tell whether a parameter is the encoder's; an encoder inside the decoder is not meant.
 
     Example:
         >>> _is_in_encoder("encoder.conv1.weight"), _is_in_encoder("decoder.encoder.0.weight")
@@ -63,7 +62,7 @@ def _is_in_encoder(name: str) -> bool:
 
 
 def encoder_digest(model: nn.Module) -> str:
-    """Return the SHA-256 of the encoder's weights, which tells what a run started from."""
+    """Return the SHA-256 of the encoder's weights, to record a run's starting point."""
     digest = hashlib.sha256()
     for name, weights in model.named_parameters():
         if _is_in_encoder(name):
@@ -72,12 +71,12 @@ def encoder_digest(model: nn.Module) -> str:
 
 
 def learning_rate(step: int, params: TrainParams) -> float:
-    """Learning rate of a step, a pure function, so that resuming restores nothing.
+    """Learning rate of a step; a pure function, so that resuming restores no scheduler.
 
     ``one_cycle`` (Smith and Topin, 2018, as in torch's OneCycleLR with cosine annealing): from
     1/25 of the peak up to it during the first 30 % of the steps, then down to 1/250,000 of it.
-    ``poly`` (as in Chen et al., 2017): peak * (1 - step / steps) ** power, during the warm-up
-    times a factor that rises linearly from 1/1000 to 1.
+    ``poly`` (as in Chen et al., 2017): peak * (1 - step / steps) ** power, multiplied during the
+    warm-up by a factor that rises linearly from 1/1000 to 1.
     """
     peak = params.learning_rate
     if params.schedule == "poly":

@@ -1,9 +1,9 @@
-"""The processes that train a run together: they share each batch and step as one process would.
+"""Data-parallel training: several processes share each batch and step as one process would.
 
-Each process takes an equal part of every batch. What one process would draw or average over the
-whole batch is drawn and averaged over the whole batch here too: redactions, means over the pixels
-that count, the statistics of batch normalisation, gradients. So the losses are those of one
-process within rounding, however the batch is shared; only a network's own dropout differs.
+Each process takes an equal part of every batch. Draws and averages over a batch still span the
+whole batch: redactions, means over the pixels that count, the statistics of batch normalisation,
+gradients. So the losses equal those of one process up to rounding, however the batch is shared;
+only a network's own dropout differs.
 """
 
 import os
@@ -19,15 +19,14 @@ from dejavu.runtime.errors import DejaVuError
 from dejavu.runtime.launch import launched
 
 _PATIENCE = timedelta(days=7)
-"""How long `Share.wait` waits: the first process may be waiting for the run's lock."""
+"""Timeout of `Share.wait`: the first process may be waiting for the run's lock."""
 
 
 @contextmanager
 def shared_batches(processes: int) -> Iterator[Share]:
-    """Join the ``processes`` that share each batch; with one, nothing is shared.
+    """Join the group of ``processes`` that share each batch; a single process shares nothing.
 
-    The processes were started by `dejavu.runtime.launch.launch`, or by torchrun on one or several
-    machines.
+    They are started by `dejavu.runtime.launch.launch`, or by torchrun on one or several machines.
 
     Raises:
         DejaVuError: another number of processes was started.
@@ -36,7 +35,7 @@ def shared_batches(processes: int) -> Iterator[Share]:
     if started != processes:
         raise DejaVuError(
             f"train.processes is {processes}, but {started} were started together; "
-            f"start as many: torchrun --nproc-per-node {processes} -m dejavu train ..."
+            f"start {processes}: torchrun --nproc-per-node {processes} -m dejavu train ..."
         )
     if processes == 1:
         yield ALONE
@@ -47,4 +46,4 @@ def shared_batches(processes: int) -> Iterator[Share]:
     share = Share(rank, processes, dist.new_group(backend="gloo", timeout=_PATIENCE))
     with share_batches(share):
         yield share
-    dist.destroy_process_group()  # not after an error: nccl would wait for the others there
+    dist.destroy_process_group()  # not after an error: nccl would wait for the other processes

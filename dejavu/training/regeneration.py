@@ -1,4 +1,4 @@
-"""The losses by regeneration of a run's training steps: DejaVu, cyclic and text."""
+"""The regeneration losses of a run's training steps: DejaVu, cyclic and text."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 
 class RegenerationLosses:
-    """What a run with the DejaVu loss adds to its task loss, unweighted.
+    """The losses that a run with the DejaVu loss adds to its task loss, unweighted.
 
     Args:
         run: a run with the DejaVu loss.
         task: its task.
-        network: its network; a criterion whose condition is the network's features is fed by it.
+        network: its network; also the source of the features where these are the condition.
 
     Attributes:
         criterion: the DejaVu loss.
@@ -60,11 +60,11 @@ class RegenerationLosses:
         return CyclicLoss(distance, gradient=settings.gradient)
 
     def supervise(self, captions: Sequence[str], text_pair: Path | None) -> None:
-        """Prepare the text loss, where the method has one: embed the captions of the subset once.
+        """Prepare the text loss, if the method has one: embed the captions of the subset once.
 
         Args:
-            captions: of the seed's scenes, in the order of its subset.
-            text_pair: checkpoint of the image-text pair that stands in for CLIP, if it is needed.
+            captions: captions of the seed's scenes, in the order of its subset.
+            text_pair: checkpoint of the image-text pair that stands in for CLIP, if needed.
 
         Raises:
             DejaVuError: weights are missing or damaged.
@@ -87,22 +87,22 @@ class RegenerationLosses:
         """Return the losses of a step by name, unweighted.
 
         Args:
-            network: the network that made the output.
-            image: B x 3 x H x W, what it was given.
+            network: the network that computed the output.
+            image: B x 3 x H x W, its input.
             output: B x C x H x W, its raw output.
             target: the ground truth.
             scenes: B, the images' positions in the seed's subset.
             step: number of the training step.
         """
-        made = self._regenerate(image, output, target, step)
-        losses = {"dejavu": self.criterion.distance(made, image)}
+        regeneration = self._regenerate(image, output, target, step)
+        losses = {"dejavu": self.criterion.distance(regeneration, image)}
         if self._cyclic and self._settings.cyclic:
             to_truth = self._settings.cyclic.reference == "ground_truth"
             reference = target if to_truth else output
             draws = generator(self._run.seed, "cyclic", step)
-            losses["cyclic"] = self._cyclic(network, made.regenerated, reference, draws)
+            losses["cyclic"] = self._cyclic(network, regeneration.regenerated, reference, draws)
         if self._text:
-            losses["text"] = self._text(made.regenerated, self._captions[scenes])
+            losses["text"] = self._text(regeneration.regenerated, self._captions[scenes])
         return losses
 
     def _regenerate(self, image: Tensor, output: Tensor, target: Tensor, step: int) -> Regeneration:
@@ -121,15 +121,15 @@ class RegenerationLosses:
         return self.criterion.regenerate_from_condition(image, condition, draws)
 
     def _disagreement(self, output: Tensor, reference: Tensor) -> Tensor:
-        """Mean squared difference of two predictions, as conditions."""
+        """Mean squared difference between the conditions of two outputs."""
         difference = self._task.condition(output) - self._task.condition(reference)
         return difference.square().mean()
 
 
 def derangement(count: int, seed: int, step: int) -> Tensor:
-    """Draw which image's prediction each image is given: never its own.
+    """Draw, for each image, another image whose prediction becomes its condition.
 
-    The images are passed along one random cycle, so that each donates exactly once.
+    The donors form one random cycle, so that each image donates exactly once.
 
     Example:
         >>> donors = derangement(5, seed=0, step=0)
@@ -152,7 +152,7 @@ def _text_encoder(settings: TextParams, text_pair: Path | None) -> "ImageTextEnc
     if text_pair is None:
         raise CheckpointError(
             f"text.encoder {settings.encoder!r} needs the trained image-text pair: "
-            "make it with `python -m dejavu text-pair`"
+            "train it with `python -m dejavu text-pair`"
         )
     from dejavu.training.text_pair import load_text_pair
 

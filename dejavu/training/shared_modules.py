@@ -1,4 +1,4 @@
-"""Draws and statistics of a module over the whole batch, of which a process has a part."""
+"""Random draws and statistics of a module over a batch that several processes share."""
 
 from dataclasses import dataclass
 
@@ -15,17 +15,17 @@ def share_draws_and_statistics(module: nn.Module | None, share: Share) -> None:
     """Make a module's redactions draw, and its batch normalisation average, for the whole batch.
 
     Args:
-        module: a network or a criterion, which is changed in place; None is left alone.
-        share: this process's part.
+        module: network or criterion, changed in place; None is ignored.
+        share: this process's part of the batch.
 
     Raises:
-        ParamsError: a normalisation over the batch is of a kind that cannot be shared.
+        ParamsError: a batch normalisation is of a class whose statistics cannot be shared.
     """
     if module is None or share.size == 1:
         return
     for name, part in module.named_modules():
         if isinstance(part, _BatchNorm):
-            # Both replacements would drop what a subclass adds, such as timm's activation.
+            # Both replacements would drop a subclass's additions, such as timm's activation.
             if type(part) is not nn.BatchNorm2d:
                 raise ParamsError(
                     f"train.processes: {name} is a {type(part).__name__}, whose statistics several "
@@ -69,7 +69,7 @@ class _SharedRedaction(Redaction):
 
 
 class _SharedBatchNorm(nn.BatchNorm2d):
-    """Batch normalisation by the statistics of the whole batch, where torch's own needs a GPU."""
+    """Batch normalisation over the whole shared batch, on the CPU: torch's own needs a GPU."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's name)
         if not self.training or processes() == 1:

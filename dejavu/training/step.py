@@ -1,9 +1,9 @@
 """The losses of a run's training steps, and the networks that they train.
 
 Methods are paired: at the same seed, all start from the same base weights and see the same
-batches, and the base network's own randomness has a stream of its own. Whatever the losses by
-regeneration draw or initialise is apart. So a method whose losses send no gradient to the base
-network trains exactly the baseline's network, byte for byte.
+batches, and the base network and the regeneration losses draw from separate random streams. So a
+method whose losses send no gradient to the base network trains exactly the baseline's network,
+byte for byte.
 """
 
 from collections.abc import Sequence
@@ -29,13 +29,13 @@ class TrainingModule:
     Args:
         run: the run.
         task: its task.
-        device: where the networks live.
+        device: device of the networks.
         share: this process's part of every batch.
 
     Attributes:
         model: the network that is trained and deployed, in training mode.
         criterion: the DejaVu loss, or None for a method without one.
-        weights: weight of each loss beside the task loss, by its name.
+        weights: weight of each additional loss, by name.
     """
 
     def __init__(self, run: Run, task: Task, device: torch.device, share: Share = ALONE) -> None:
@@ -62,17 +62,17 @@ class TrainingModule:
 
             for module in (model, criterion):
                 share_draws_and_statistics(module, share)
-        # Channels last changes nothing in the result, but saves a third of a convolution's time.
+        # Channels last does not change the result, and saves a third of a convolution's time.
         self.model = _channels_last(model, device).train()
         self.criterion = criterion and _channels_last(criterion, device)
 
     def supervise(self, captions: Sequence[str], text_pair: Path | None) -> None:
-        """Prepare the text loss, where the method has one (see `RegenerationLosses.supervise`)."""
+        """Prepare the text loss, if the method has one (see `RegenerationLosses.supervise`)."""
         if self._regeneration:
             self._regeneration.supervise(captions, text_pair)
 
     def losses(self, batch: StepBatch, step: int) -> dict[str, Tensor]:
-        """Return the weighted losses of a step by name; their sum is what is trained on."""
+        """Return the weighted losses of a step by name; training minimises their sum."""
         images, run = batch.images, self._run
         image, target, weights = images.image, self._task.target(images), None
         if self._controls:
@@ -86,7 +86,7 @@ class TrainingModule:
 
 
 def forward(model: nn.Module, image: Tensor, seed: int, step: int) -> Tensor:
-    """Run the network; what it draws itself comes from (seed, "forward", step) alone."""
+    """Run the network; its own random draws depend on (seed, "forward", step) alone."""
     with torch.random.fork_rng():
         torch.manual_seed(fold(seed, "forward", step))
         output: Tensor = model(image)

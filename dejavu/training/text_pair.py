@@ -1,6 +1,6 @@
 """The stand-in for CLIP on procedural rooms: a small image-text pair trained on their captions.
 
-It knows the generator's rooms and words alone. Its control is the same pair before training.
+It covers only the generator's rooms and vocabulary. Its control is the same pair untrained.
 """
 
 import json
@@ -35,18 +35,18 @@ class StandInPair(ImageTextEncoder):
     """A small convolutional image encoder and a bag of short phrases as text encoder.
 
     Images: four 3 x 3 convolutions of stride 2 with group normalisation, which unlike batch
-    normalisation keeps images apart, and ReLU; the mean over positions; a linear map. Texts: an
-    embedding of each word, a convolution over three words ("a teal sofa"), ReLU, the maximum over
-    the text, a linear map. Words are lower case, split at all but the letters a to z; those
+    normalisation treats each image alone, and ReLU; the mean over positions; a linear map. Texts:
+    an embedding of each word, a convolution over three words ("a teal sofa"), ReLU, the maximum
+    over the text, a linear map. Words are lower case, split at all but the letters a to z; words
     outside the vocabulary share one embedding.
 
     Args:
         vocabulary: the known words.
-        width: channels of the first convolution; each next one has twice as many.
+        width: channels of the first convolution; each further one doubles them.
         dimension: length of the embeddings.
 
     Attributes:
-        log_scale: logarithm of the factor on cosines in training, the inverse of a temperature.
+        log_scale: logarithm of the factor on cosines in training (the inverse temperature).
 
     Example:
         >>> pair = StandInPair(["a", "sofa"], width=4, dimension=8)
@@ -83,7 +83,7 @@ class StandInPair(ImageTextEncoder):
             [torch.tensor(self._read(text)) for text in texts], batch_first=True
         ).to(self.log_scale.device)
         found = self.phrases(self.words(numbers).transpose(1, 2)).relu()
-        # Zero leaves the maximum over the text's own words as it is: after ReLU none is less.
+        # Zeros at the padding do not change the maximum: after ReLU no value is below 0.
         found = found.masked_fill((numbers == _PADDING).unsqueeze(1), 0)
         return F.normalize(self.text_head(found.amax(2)))
 
@@ -92,11 +92,11 @@ class StandInPair(ImageTextEncoder):
 
 
 def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
-    """Symmetric InfoNCE, as CLIP is trained with (Radford et al., 2021).
+    """Symmetric InfoNCE, the training loss of CLIP (Radford et al., 2021).
 
     Args:
         image: B x D unit vectors.
-        text: B x D unit vectors, of the same pairs.
+        text: B x D unit vectors of the matching texts.
         scale: factor on the cosines.
 
     Returns:
@@ -119,8 +119,8 @@ def recall(similarity: Tensor, captions: Sequence[str], k: int) -> float:
 
     Args:
         similarity: N x N, of each image (row) to each caption.
-        captions: N captions, of the images in their order.
-        k: number of captions that an image is allowed.
+        captions: N captions, in the order of the images.
+        k: number of top-ranked captions.
 
     Example:
         >>> recall(torch.tensor([[0.9, 0.1], [0.8, 0.7]]), ["a sofa", "a plant"], k=1)
@@ -133,7 +133,7 @@ def recall(similarity: Tensor, captions: Sequence[str], k: int) -> float:
 
 
 def chance(captions: Sequence[str], k: int) -> float:
-    """Recall of a ranking at random: one of an image's captions among ``k`` of all.
+    """Expected recall at ``k`` of a random ranking of the captions.
 
     Example:
         >>> chance(["a sofa", "a plant", "a sofa", "a rug"], k=1)
@@ -151,21 +151,21 @@ def train_text_pair(
     metrics: Path,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Train the stand-in pair on prepared rooms, and measure on val what it has learned.
+    """Train the stand-in pair on prepared rooms, and measure its recall on val.
 
-    On the CPU, also where there is an accelerator: the pair is small, and its weights belong to
-    the runs that it supervises.
+    It is trained on the CPU even if there is an accelerator: the pair is small, and the runs that
+    it supervises depend on its weights.
 
     Args:
         data: folder of the prepared rooms.
         settings: sizes and training.
         output: checkpoint to write; the same bytes each time.
-        metrics: JSON file to write: recall of an image's caption among all captions of val, at 1
-            and at 5, of the trained pair, of the untrained one, and by chance.
+        metrics: JSON file to write: recall at 1 and at 5 of an image's caption among all captions
+            of val, for the trained pair, the untrained pair and chance.
         progress: called after each step.
 
     Returns:
-        What was written to ``metrics``.
+        The content of ``metrics``.
 
     Raises:
         DataError: the data is missing or damaged.
@@ -176,18 +176,18 @@ def train_text_pair(
     train, val = PreparedSplit(data, "train"), PreparedSplit(data, "val")
     train.verify()
     val.verify()
-    made: dict[str, Any] = {
+    recipe: dict[str, Any] = {
         "vocabulary": sorted({word for caption in _captions(train) for word in _split(caption)}),
         "width": settings.width,
         "dimension": settings.dimension,
         "seed": settings.seed,
     }
-    pair = _create(**made)
+    pair = _create(**recipe)
     untrained = _measure(pair, val, settings.batch_size)
     _fit(pair, train, settings, progress)
     trained = _measure(pair, val, settings.batch_size)
-    # One key alone: safetensors writes several in an order that changes from file to file.
-    metadata = {_METADATA: json.dumps(made)}
+    # A single key: safetensors writes several keys in an order that varies between files.
+    metadata = {_METADATA: json.dumps(recipe)}
     with whole_file(output) as temporary:
         temporary.write_bytes(save(pair.state_dict(), metadata))
     result = {
@@ -207,12 +207,12 @@ def load_text_pair(path: Path, trained: bool = True) -> StandInPair:
     """Load the stand-in pair, or its control.
 
     Args:
-        path: checkpoint that `train_text_pair` wrote.
-        trained: False gives the pair as it was before training: same vocabulary, same
-            architecture, freshly initialised from the same seed.
+        path: checkpoint written by `train_text_pair`.
+        trained: False gives the untrained pair: same vocabulary, same architecture, freshly
+            initialised from the same seed.
 
     Raises:
-        CheckpointError: the file is missing, damaged, or no checkpoint of a stand-in pair.
+        CheckpointError: the file is missing, damaged, or not a checkpoint of a stand-in pair.
     """
     again = "make it anew with `python -m dejavu text-pair`"
     if not path.is_file():
@@ -222,13 +222,17 @@ def load_text_pair(path: Path, trained: bool = True) -> StandInPair:
             metadata = file.metadata() or {}
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         if _METADATA not in metadata:
-            raise CheckpointError(f"{path}: is no image-text pair of this project; {again}")
+            raise CheckpointError(
+                f"{path}: not an image-text pair: its metadata lacks the key {_METADATA!r}; {again}"
+            )
         pair = _create(**json.loads(metadata[_METADATA]))
         if trained:
             pair.load_state_dict(weights)
     except (SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        raise CheckpointError(f"{path}: damaged or of other code ({reason}); {again}") from None
+        raise CheckpointError(
+            f"{path}: damaged, or written by another version of the code ({reason}); {again}"
+        ) from None
     return pair.eval()
 
 
@@ -249,7 +253,7 @@ def _fit(
     for step in range(settings.steps):
         draws = generator(settings.seed, "text pair batch", step)
         chosen = torch.randperm(len(scenes), generator=draws)[: settings.batch_size]
-        # Captions name no side, so that mirrored images keep theirs.
+        # Captions mention neither left nor right, so that mirrored images keep theirs.
         batch = scenes.batch(chosen).flip(torch.rand(len(chosen), generator=draws) < 0.5)
         image = pair.encode_image(batch.image)
         text = pair.encode_text([captions[index] for index in chosen.tolist()])
@@ -276,7 +280,7 @@ def _measure(pair: StandInPair, scenes: PreparedSplit, batch_size: int) -> dict[
 
 
 def _same(captions: Sequence[str]) -> Tensor:
-    """Tell which scenes have the same caption: N x N, bool."""
+    """Mark the pairs of scenes with the same caption: N x N, bool."""
     numbers = {caption: number for number, caption in enumerate(captions)}
     own = torch.tensor([numbers[caption] for caption in captions])
     return own.unsqueeze(1) == own

@@ -26,7 +26,7 @@ def batches(pool: Split, seed: int = 0, **changes: object) -> Batches:
 
 
 def labels_of(sample: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Where label, depth and normals are known, B x H x W each."""
+    """Masks of known label, depth and normals, B x H x W each."""
     return (
         sample.label != IGNORE_INDEX,
         (sample.depth > 0)[:, 0],
@@ -150,7 +150,7 @@ def test_variations_depend_on_the_seed_and_the_step_alone(pool: PreparedSplit) -
 
 
 def test_each_image_of_each_step_has_draws_of_its_own(pool: PreparedSplit) -> None:
-    """In every epoch the four images of a pool of four have another place and another crop."""
+    """In every epoch the images of a pool of four have another position and another crop."""
     drawn = batches(pool, subset=4, augmentation={"crop": [8, 8]})
     seen = [drawn.draw(step) for step in range(3)]
     crops = {

@@ -65,7 +65,7 @@ def test_the_crm_trains_whatever_it_is_conditioned_on(data: Path, tmp_path: Path
 
 
 class KilledError(Exception):
-    """Stands for kill -9: nothing of ours may catch it."""
+    """Stands in for kill -9: none of our code may catch it."""
 
 
 @pytest.mark.parametrize("killed_at", [1, 2, 3, 5])
@@ -179,7 +179,7 @@ def test_a_log_that_lost_lines_is_named_not_filled_up(
         train(run, data, tmp_path, tmp_path / "model.safetensors", kill)
     (log,) = tmp_path.glob("*/log.jsonl")
     log.write_bytes(log.read_bytes()[:-1])
-    with pytest.raises(CheckpointError, match=r"log\.jsonl: is shorter than the resume state"):
+    with pytest.raises(CheckpointError, match=rf"log\.jsonl: .* bytes .* delete {log.parent}"):
         train(run, data, tmp_path, tmp_path / "model.safetensors")
 
 

@@ -74,13 +74,13 @@ def test_optimisers_are_their_papers(optimizer: str, head_rate: float) -> None:
     layers = {**parts, "crm": crm}
     for layer in layers.values():
         layer.weight.data = torch.from_numpy(START.copy())[None]
-    made = create_optimizer(model, crm, params)
+    ours = create_optimizer(model, crm, params)
     rates = [learning_rate(step, params) for step in range(4)]
     for rate, gradient in zip(rates, GRADIENTS, strict=True):
         for layer in layers.values():
             layer.weight.grad = torch.from_numpy(gradient)[None]
-        set_rate(made, rate)
-        made.step()
+        set_rate(ours, rate)
+        ours.step()
     for name, layer in layers.items():
         factor = head_rate if name == "head" else 1
         expected = descended(optimizer, [factor * rate for rate in rates], 0.8, 0.3)
@@ -109,7 +109,7 @@ def test_all_but_the_encoder_learns_at_the_heads_rate() -> None:
 
 
 def test_an_encoder_inside_a_decoder_is_the_decoder() -> None:
-    """As in Mask2Former, whose pixel decoder has a transformer encoder; inside another module."""
+    """As in Mask2Former, whose pixel decoder has a transformer encoder, inside another module."""
     layers = {"encoder": nn.Linear(2, 2), "decoder": nn.ModuleDict({"encoder": nn.Linear(2, 2)})}
     rates = groups_of(nn.ModuleDict({"network": nn.ModuleDict(layers)}), TrainParams(head_rate=3))
     assert {name for name, rate in rates.items() if rate == 1} == {
@@ -120,7 +120,7 @@ def test_an_encoder_inside_a_decoder_is_the_decoder() -> None:
 
 def test_a_rate_for_the_head_needs_an_encoder(data: Path, tmp_path: Path) -> None:
     run = Run(tiny_params(train=TINY["train"] | {"head_rate": 10}), "depth", "fpn", "baseline", 0)
-    with pytest.raises(ParamsError, match=r"train\.head_rate: the network has no encoder.*at 1"):
+    with pytest.raises(ParamsError, match=r"train\.head_rate is 10.* set it to 1"):
         train(run, data, tmp_path, tmp_path / "model.safetensors")
 
 

@@ -1,4 +1,4 @@
-"""Two processes that share each batch against one process with the whole of it."""
+"""Two processes that share each batch against one process with the whole batch."""
 
 import copy
 import os
@@ -114,14 +114,14 @@ def fit(data: Path, pair: Path, case: tuple[str, str, Any], share: Share) -> dic
 
 
 def become(rank: int, port: int) -> None:
-    """Be one of two processes that torchrun started."""
+    """Act as one of two processes that torchrun started."""
     os.environ |= {"WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank)}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     os.environ["TORCHELASTIC_RUN_ID"] = "test"
 
 
 def free_port() -> int:
-    """A port of the system's choosing, free again at once."""
+    """A free port, chosen by the system."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -133,8 +133,8 @@ def work(rank: int, port: int, data: Path, pair: Path, output: Path) -> None:
     with shared_batches(2) as share:
         fitted = [fit(data, pair, case, share) for case in CASES]
         values = torch.tensor([1.0, 2.0]) + 2 * rank
-        told = {"joined": gather_across(values), "mean": mean_across(values)}
-    torch.save({"fitted": fitted, "told": told}, output / f"{rank}.pt")
+        shared = {"joined": gather_across(values), "mean": mean_across(values)}
+    torch.save({"fitted": fitted, "shared": shared}, output / f"{rank}.pt")
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def pair(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shared(
     data: Path, pair: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> list[dict[str, Any]]:
-    """What each of two gloo processes saw."""
+    """The results of two gloo processes."""
     output = tmp_path_factory.mktemp("shared")
     spawn(work, (free_port(), data, pair, output), nprocs=2)
     return [torch.load(output / f"{rank}.pt") for rank in range(2)]
@@ -165,7 +165,7 @@ def named(case: tuple[str, str, Any]) -> str:
 def test_two_processes_take_the_steps_of_one(
     case: tuple[str, str, Any], data: Path, pair: Path, shared: list[dict[str, Any]]
 ) -> None:
-    """In double precision to 1e-6 of their size: distances of images are single's (1e-7)."""
+    """In double precision to a relative 1e-6: the image distances are in single (1e-7)."""
     alone = fit(data, pair, case, ALONE)
     index = CASES.index(case)
     for process in shared:
@@ -187,8 +187,8 @@ def test_the_processes_keep_the_same_weights(shared: list[dict[str, Any]]) -> No
 
 def test_values_are_joined_and_averaged_over_the_processes(shared: list[dict[str, Any]]) -> None:
     for process in shared:
-        assert process["told"]["joined"].tolist() == [1, 2, 3, 4]
-        assert process["told"]["mean"].tolist() == [2, 3]
+        assert process["shared"]["joined"].tolist() == [1, 2, 3, 4]
+        assert process["shared"]["mean"].tolist() == [2, 3]
 
 
 def test_nothing_is_shared_outside() -> None:
@@ -229,7 +229,7 @@ def test_params_that_cannot_be_shared_are_refused() -> None:
 
 
 class ActivatedBatchNorm(nn.BatchNorm2d):
-    """As timm's: what it does beside the normalisation would be lost."""
+    """Such as timm's: its additions to the normalisation would be lost."""
 
 
 @pytest.mark.parametrize("kind", [nn.BatchNorm1d, nn.BatchNorm3d, ActivatedBatchNorm])
@@ -257,14 +257,14 @@ def resume(rank: int, port: int, data: Path, folder: Path) -> None:
     run = Run(study(2), "depth", "fpn", "baseline", 0)
     # A process that found no state would train alone, and wait for the other for ever.
     with patch("dejavu.training.loop.training_step", side_effect=AssertionError("found no state")):
-        made = train(run, data, folder, folder / f"{rank}.safetensors")
-    (folder / f"{rank}.txt").write_text(str(made.folder))
+        trained = train(run, data, folder, folder / f"{rank}.safetensors")
+    (folder / f"{rank}.txt").write_text(str(trained.folder))
 
 
 def test_processes_resume_from_the_same_state(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is gone as soon as the first has finished the run; the others must have read it."""
+    """The first process removes it after the run; the others must have read it by then."""
     run = Run(study(2), "depth", "fpn", "baseline", 0)
     whole = replace(run, params=study(1))
     assert whole.hash == run.hash

@@ -1,4 +1,4 @@
-"""What each method of params does in a training step."""
+"""The training step of each method."""
 
 from pathlib import Path
 from typing import Any
@@ -173,7 +173,7 @@ def test_the_feature_head_has_as_many_channels_and_is_trained(pool: PreparedSpli
 
 
 def test_extensions_leave_running_statistics_alone(pool: PreparedSplit) -> None:
-    """Only the first pass, over the real images, may move what is deployed."""
+    """Only the first pass, over the real images, may move the deployed running statistics."""
     states = []
     for name in ("live", "cyclic"):
         module = module_of(METHODS[name], pool)

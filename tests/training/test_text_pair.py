@@ -198,8 +198,8 @@ def test_the_vocabulary_is_that_of_the_training_captions(data: Path, trained: Pa
         for word in sorted(words):
             assert not torch.equal(encoder.encode_text([word]), unknown), word
     with safe_open(trained, framework="pt") as file:
-        made = json.loads(file.metadata()["text_pair"])
-    assert made["vocabulary"] == sorted(words), "an order of its own in each process"
+        recipe = json.loads(file.metadata()["text_pair"])
+    assert recipe["vocabulary"] == sorted(words), "the order differs between processes"
 
 
 def test_training_twice_gives_the_same_bytes(data: Path, trained: Path, tmp_path: Path) -> None:
@@ -250,17 +250,17 @@ def damaged(path: Path, trained: Path, damage: str) -> None:
     elif damage == "foreign":
         save_file(tensors, path)
     elif damage == "other weights":
-        made = json.dumps({"vocabulary": WORDS, "width": 4, "dimension": 16, "seed": 0})
-        save_file(tensors, path, {"text_pair": made})
+        recipe = json.dumps({"vocabulary": WORDS, "width": 4, "dimension": 16, "seed": 0})
+        save_file(tensors, path, {"text_pair": recipe})
 
 
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
         ("none", "no such image-text pair"),
-        ("truncated", "damaged or of other code"),
-        ("foreign", "is no image-text pair of this project"),
-        ("other weights", r"damaged or of other code .* size mismatch"),
+        ("truncated", "damaged"),
+        ("foreign", ".*'text_pair'"),
+        ("other weights", "damaged.* size mismatch"),
     ],
 )
 def test_files_that_cannot_be_used_are_named(
@@ -268,5 +268,5 @@ def test_files_that_cannot_be_used_are_named(
 ) -> None:
     path = tmp_path / "pair.safetensors"
     damaged(path, trained, damage)
-    with pytest.raises(CheckpointError, match=rf"pair.safetensors: {message}.* make it anew with"):
+    with pytest.raises(CheckpointError, match=rf"pair.safetensors: {message}.*dejavu text-pair"):
         load_text_pair(path)
