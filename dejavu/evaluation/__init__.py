@@ -1,1 +1,1 @@
-"""What is measured of trained runs."""
+"""Measurements of trained runs."""

@@ -1,8 +1,8 @@
-"""What a method costs in training, as ratios to the reference measured in one process.
+"""Training cost of each method, as ratios to the reference method measured in one process.
 
-Every round, each method takes one training step in turn; the ratio is taken within the round, so
-that a machine whose speed drifts slows both alike. Peak memory is that of all tensors during one
-step: parameters, optimiser state, activations, gradients.
+Every round, each method takes one training step in turn; the ratio is computed within the round,
+so that drift in the machine's speed cancels. Peak memory counts all tensors of one step:
+parameters, optimiser state, activations, gradients.
 """
 
 import json
@@ -47,7 +47,7 @@ class Stepper:
         self.batch = batches.draw(0).to(self.device)
 
     def step(self) -> float:
-        """Take one step; return its seconds."""
+        """Take one step; return its duration in seconds."""
         started = time.perf_counter()
         training_step(self.run, self.module, self.optimizer, self.batch, 0, 1e-4)
         if self.device.type == "cuda":
@@ -55,7 +55,7 @@ class Stepper:
         return time.perf_counter() - started
 
     def peak_memory(self) -> int:
-        """Take one step; return the most bytes that tensors held at once."""
+        """Take one step; return the peak size of all tensors in bytes."""
         modules = [part for part in (self.module.model, self.module.criterion) if part]
         present = [tensor for part in modules for tensor in part.state_dict().values()]
         present += [t for state in self.optimizer.state.values() for t in state.values()]
@@ -69,13 +69,12 @@ def measure_costs(layout: Layout, task: str) -> list[dict[str, Any]]:
     """Measure every network x method of a task against the reference method.
 
     Args:
-        layout: the study; its `cost.rounds` says how many rounds are timed.
+        layout: the study; its `cost.rounds` is the number of timed rounds.
         task: a task of the study.
 
     Returns:
-        The rows that were written to the study's file of this task: seconds and bytes of a
-        training step with their ratios to the reference, parameters trained and deployed, FLOPs
-        of one image at inference.
+        The rows written to the task's cost file: seconds and bytes of a training step with their
+        ratios to the reference, trained and deployed parameters, FLOPs of inference on one image.
     """
     params = layout.params
     torch.set_num_threads(params.train.threads)
@@ -116,7 +115,7 @@ def measure_costs(layout: Layout, task: str) -> list[dict[str, Any]]:
 
 
 def _interleave(steppers: dict[str, Stepper], rounds: int) -> dict[str, list[float]]:
-    """Time ``rounds`` steps of each, turn by turn, after a warm-up."""
+    """Time ``rounds`` steps of each method, in turn, after a warm-up."""
     seconds: dict[str, list[float]] = {method: [] for method in steppers}
     for turn in range(_WARM_UP + rounds):
         for method, stepper in steppers.items():
@@ -133,7 +132,7 @@ def _parameters(module: nn.Module | None) -> int:
 def _flops(stepper: Stepper) -> int:
     """FLOPs (two per multiply-add) of the deployed network on one image."""
     counter = FlopCounterMode(display=False)
-    # Attention's fused kernels are not all counted; its plain form has the same FLOPs.
+    # Not all fused attention kernels are counted; the plain one has the same FLOPs.
     with counter, torch.inference_mode(), sdpa_kernel(SDPBackend.MATH):
         stepper.module.model.eval()(stepper.batch.images.image[:1])
     return int(counter.get_total_flops())

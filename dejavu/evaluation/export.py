@@ -1,4 +1,4 @@
-"""What is deployed: a trained run without what only training needed."""
+"""Export for deployment: a trained network without the modules that only training needs."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,17 +13,17 @@ from dejavu.training.checkpoint import load_checkpoint, save_checkpoint
 
 
 def strip(checkpoint: Path, output: Path) -> None:
-    """Write a trained run's network alone: the DejaVu loss and its CRM are left behind.
+    """Write a trained run's network without the DejaVu loss and its CRM.
 
     The file has the state-dict keys and shapes of the same network trained without the loss, and
     `dejavu.load_model` reads it.
 
     Args:
-        checkpoint: a trained run.
+        checkpoint: checkpoint of a trained run.
         output: safetensors file to write.
 
     Raises:
-        CheckpointError: the checkpoint is missing, damaged or foreign.
+        CheckpointError: the checkpoint is missing, damaged or not of this project.
     """
     trained = load_checkpoint(checkpoint, criterion=False)
     identity = trained.provenance.identity
@@ -36,20 +36,20 @@ def export_onnx(checkpoint: Path, output: Path, height: int, width: int) -> None
     """Write a trained run's network as an ONNX file: ``image`` in, raw ``output`` out.
 
     Args:
-        checkpoint: a trained run.
+        checkpoint: checkpoint of a trained run.
         output: file to write.
         height: image height in pixels.
-        width: image width in pixels. The batch's size stays free.
+        width: image width in pixels. The batch size stays dynamic.
 
     Raises:
-        CheckpointError: the checkpoint is missing, damaged or foreign.
+        CheckpointError: the checkpoint is missing, damaged or not of this project.
         DejaVuError: the exporter is not installed, or the network has shared attention.
     """
     model = load_checkpoint(checkpoint, criterion=False).model
     if isinstance(model, SharedAttention):
         raise DejaVuError(
-            f"{checkpoint}: has shared attention, which redacts its image at inference too; a "
-            "graph cannot hold the draws of a redaction, so it cannot be exported"
+            f"{checkpoint}: its method has shared attention, which redacts the image at inference "
+            "too; an ONNX graph cannot hold these random draws; export a run without it"
         )
     example = torch.zeros(2, len(IMAGE_MEAN), height, width)
     try:

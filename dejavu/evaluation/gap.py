@@ -1,8 +1,8 @@
-"""The oracle gap: what regeneration could gain from a perfect prediction.
+"""The oracle gap: how much regeneration could gain from a perfect prediction.
 
 The CRM alone is trained twice for a few steps, once conditioned on zeros and once on the ground
-truth, and its reconstruction loss L_DV is read on val. Where both are alike, the redacted image
-tells as much as the prediction does, and no gain is possible.
+truth, and its held-out loss L_DV is measured on val. If both losses are equal, the prediction adds
+nothing to the redacted image, and no gain is possible.
 """
 
 import json
@@ -22,11 +22,11 @@ def measure_gaps(layout: Layout, task_name: str) -> list[dict[str, Any]]:
     """Measure the oracle gap of every method's and candidate's redaction for one task.
 
     Args:
-        layout: the study, with its data in place; `gap.steps` says how long each short run is.
+        layout: the study, with its data in place; `gap.steps` is the length of each short run.
         task_name: a task of the study.
 
     Returns:
-        The rows that were written to the study's file of this task, widest gap first.
+        The rows written to the task's gap file, widest gap first.
     """
     params = layout.params
     prepare_torch(params.train)
@@ -56,7 +56,7 @@ def measure_gaps(layout: Layout, task_name: str) -> list[dict[str, Any]]:
 
 
 def redaction_label(redaction: RedactionParams) -> str:
-    """Write a redaction with its settings, as a table shows it; usual settings are left out."""
+    """Format a redaction for tables: its name, and the settings that differ from the defaults."""
     settings = redaction.model_dump(exclude={"name"}, exclude_defaults=True)
     parts = [f"{key}={value}" for key, value in settings.items() if key != "redactions"]
     parts += map(redaction_label, getattr(redaction, "redactions", ()))
@@ -64,7 +64,7 @@ def redaction_label(redaction: RedactionParams) -> str:
 
 
 def _entries(params: Params) -> list[tuple[str | None, RedactionParams, CRMParams]]:
-    """Redactions to measure: those of the methods, each once, then the other candidates."""
+    """List the redactions to measure: the methods' own, each once, then the other candidates."""
     entries: list[tuple[str | None, RedactionParams, CRMParams]] = []
     for label, method in params.methods.items():
         if method.dejavu and all(method.dejavu.redaction != r for _, r, _ in entries):
@@ -75,11 +75,11 @@ def _entries(params: Params) -> list[tuple[str | None, RedactionParams, CRMParam
 
 
 def _short_run(params: Params, task: str, redaction: RedactionParams, crm: CRMParams) -> Run:
-    """Describe a run whose CRM is trained for a few steps on the first seed's scenes."""
+    """Create a run whose CRM is trained for a few steps on the first seed's scenes."""
     dejavu = DejaVuParams(redaction=redaction, gamma={task: 1.0}, crm=crm)
     changes = {
         "methods": {"gap": MethodParams(dejavu=dejavu)},
-        # What the truth could tell: all of it, also where a study trains on few labels.
+        # The oracle uses the whole ground truth, even if the study trains on few labels.
         "train": params.train.model_copy(
             update={"steps": params.gap.steps, "labelled": None, "label_density": 1.0}
         ),

@@ -1,7 +1,7 @@
-"""A network and an image in, a prediction at the image's size out, by the protocol of a study.
+"""Inference by the protocol of a study: predictions of a network at the size of the images.
 
-The protocol may ask for several views of an image, at other sizes and mirrored, whose predictions
-are averaged, and for windows that slide over images that are too large for one pass.
+The protocol may average the predictions of several views of an image, scaled or mirrored, and
+slide a window over images that are too large for one pass.
 """
 
 from collections.abc import Iterator
@@ -17,17 +17,17 @@ from dejavu.tasks.base import Task
 def infer(model: nn.Module, task: Task, image: Tensor, protocol: EvaluationParams) -> Tensor:
     """Predict for a batch of images.
 
-    With one view, the output is brought to the image's size and decided; with several, the mean
-    of their soft predictions (probabilities, metres, unit vectors) is decided.
+    With one view, the prediction comes from the output, resized to the image's size; with several,
+    from the mean of their soft predictions (probabilities, metres, unit vectors).
 
     Args:
         model: maps B x 3 x H x W to outputs; in evaluation mode.
-        task: what the outputs mean.
+        task: the task, which interprets the outputs.
         image: B x 3 x H x W, normalised.
         protocol: views and window.
 
     Returns:
-        What the task's metrics score, at H x W.
+        Predictions for the task's metrics, at H x W.
     """
     size = image.shape[-2:]
     views = [*_views(image, protocol)]
@@ -46,7 +46,7 @@ def _views(image: Tensor, protocol: EvaluationParams) -> Iterator[tuple[Tensor, 
         size = [max(1, round(side * scale)) for side in image.shape[-2:]]
         view = image
         if scale != 1:
-            # Averaged over the pixels that fall together, as training images are.
+            # Antialiased, as training images are.
             view = F.interpolate(image, size, mode="bilinear", antialias=True)
         yield view, False
         if protocol.flip:
@@ -54,7 +54,7 @@ def _views(image: Tensor, protocol: EvaluationParams) -> Iterator[tuple[Tensor, 
 
 
 def _output(model: nn.Module, view: Tensor, protocol: EvaluationParams) -> Tensor:
-    """Run the network on a whole view, or on windows whose outputs are averaged."""
+    """Run the network on a whole view, or average its outputs over sliding windows."""
     if protocol.window is None:
         whole: Tensor = model(view)
         return whole
@@ -71,7 +71,7 @@ def _output(model: nn.Module, view: Tensor, protocol: EvaluationParams) -> Tenso
 
 
 def _spans(length: int, window: int, overlap: float) -> list[slice]:
-    """Cover ``length`` pixels by windows; the last one is moved back to end with them.
+    """Cover ``length`` pixels with windows; the last one is shifted back to end at the border.
 
     Example:
         >>> [(span.start, span.stop) for span in _spans(10, 4, 0.5)]

@@ -10,14 +10,14 @@ from torch.utils._pytree import tree_leaves
 
 
 class PeakMemory(TorchDispatchMode):
-    """Count the bytes of all tensors that operations make while it is active, forward or backward.
+    """Count the bytes of all tensors created while it is active, forward or backward.
 
-    Storages are counted once however many tensors share them, from the operation that made them
-    until the last reference is gone. Unlike a process's resident memory, the count is exact and
-    the same on every machine; what kernels use inside an operation is not in it.
+    A storage counts once however many tensors share it, from the operation that allocates it until
+    the last reference is gone. Unlike a process's resident memory, the count is exact and the same
+    on every machine; it leaves out the workspace of kernels.
 
     Args:
-        present: tensors that are there already (parameters, optimiser state, the batch).
+        present: tensors that exist already (parameters, optimiser state, the batch).
 
     Attributes:
         live: bytes alive now.

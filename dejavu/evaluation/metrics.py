@@ -1,4 +1,4 @@
-"""Which metrics score a task, and which settings of the protocol its numbers depend on."""
+"""The metrics of each task, and the protocol settings that their numbers depend on."""
 
 import importlib
 import inspect
@@ -11,13 +11,13 @@ from dejavu.tasks.base import Task
 
 
 def create_metrics(task: Task, protocol: EvaluationParams) -> list[Metric]:
-    """Make fresh metrics of a task: all that the modules of ``dejavu/metrics`` have for it.
+    """Create the metrics of a task: all that the modules of ``dejavu/metrics`` define for it.
 
     Only these modules are imported.
 
     Returns:
-        The metric with the task's primary number, the one with its boundary number, then the
-        others by module, in the order in which they stand there.
+        The metric with the task's primary number, the metric with its boundary number, then the
+        others by module, in order of definition.
 
     Example:
         >>> from dejavu.tasks.registry import create_task
@@ -38,7 +38,7 @@ def create_metrics(task: Task, protocol: EvaluationParams) -> list[Metric]:
 
 
 def protocol_of(task: str, protocol: EvaluationParams) -> dict[str, Any]:
-    """Return the settings that a task's numbers depend on: those of views and of its metrics.
+    """Return the protocol settings that a task's numbers depend on: views and metric settings.
 
     Example:
         >>> protocol_of("normals", EvaluationParams())
@@ -50,7 +50,7 @@ def protocol_of(task: str, protocol: EvaluationParams) -> dict[str, Any]:
 
 
 def _kinds(task: str) -> list[type[Metric]]:
-    """The metrics of a task, by module."""
+    """The metric classes of a task, by module."""
     modules = [importlib.import_module(f"dejavu.{name}") for name in metric_modules(task)]
     return [
         kind

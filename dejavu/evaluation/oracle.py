@@ -1,4 +1,4 @@
-"""The regeneration module alone: trained on what it is told, and read on images it has not seen."""
+"""The regeneration module alone: trained under a condition, and measured on held-out images."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -20,21 +20,21 @@ from dejavu.training.optimisation import clip_gradients, create_optimizer, learn
 from dejavu.training.step import TrainingModule
 
 Condition = Callable[[Batch], Tensor]
-"""Maps a batch to what the regeneration is conditioned on, B x channels x H x W."""
+"""Maps a batch to the condition of the regeneration, B x channels x H x W."""
 
 
 def zeros(task: Task) -> Condition:
-    """Tell the regeneration nothing."""
+    """Condition the regeneration on zeros: no information."""
     return lambda batch: torch.zeros_like(task.encode(task.target(batch)))
 
 
 def ground_truth(task: Task) -> Condition:
-    """Tell the regeneration the truth."""
+    """Condition the regeneration on the encoded ground truth."""
     return lambda batch: task.encode(task.target(batch))
 
 
 def open_pool_and_val(layout: Layout, task: str) -> tuple[Split, Split]:
-    """Open what the regeneration is trained on and what it is read on, and verify both.
+    """Open the training pool and the val split, and verify both.
 
     Raises:
         DataError: the data is missing or damaged, or another study prepared it.
@@ -50,13 +50,13 @@ def open_pool_and_val(layout: Layout, task: str) -> tuple[Split, Split]:
 def train_alone(run: Run, task: Task, condition: Condition, pool: Split) -> RegenerationLoss:
     """Train the CRM of a run without the network, on the run's own batches and redactions.
 
-    It comes out byte for byte as it would beside the network with that condition: no gradient of
-    such a run leads from one to the other.
+    Its weights equal, byte for byte, those of training beside the network under the condition: in
+    such a run no gradient flows from one to the other.
 
     Args:
         run: a run with the DejaVu loss.
         task: its task.
-        condition: what the CRM is told.
+        condition: the condition of the CRM.
         pool: the training pool.
     """
     params, device = run.train, best_device()
@@ -75,7 +75,7 @@ def train_alone(run: Run, task: Task, condition: Condition, pool: Split) -> Rege
 
 
 def descend(criterion: RegenerationLoss, losses: Iterable[Tensor], params: TrainParams) -> None:
-    """Take an optimiser step for each loss, clipped and on schedule as in training."""
+    """Take an optimiser step for each loss, with the clipping and schedule of training."""
     optimizer = create_optimizer(None, criterion, params)
     for step, loss in enumerate(losses):
         optimizer.zero_grad(set_to_none=True)
@@ -88,9 +88,10 @@ def descend(criterion: RegenerationLoss, losses: Iterable[Tensor], params: Train
 def held_out(
     criterion: RegenerationLoss, condition: Condition, split: Split, params: Params
 ) -> float:
-    """L_DV, unweighted, over a whole split; each batch has redaction draws of its own.
+    """Return the held-out loss: the mean of L_DV, unweighted, over a whole split.
 
-    Images are read as the params crop them for training, but about their centre.
+    Each batch draws its own redactions. Images are cropped about their centre to the size of the
+    training crop.
     """
     device, batch_size = best_device(), params.evaluation.batch_size
     total = 0.0
@@ -99,6 +100,6 @@ def held_out(
             indices = range(start, min(start + batch_size, len(split)))
             batch = split.batch(indices, params.train.augmentation.crop).to(device)
             draws = generator(0, "held out", start)
-            made = criterion.regenerate_from_condition(batch.image, condition(batch), draws)
-            total += criterion.distance(made, batch.image).item() * len(indices)
+            regeneration = criterion.regenerate_from_condition(batch.image, condition(batch), draws)
+            total += criterion.distance(regeneration, batch.image).item() * len(indices)
     return total / len(split)

@@ -1,7 +1,7 @@
 """Predictions as files: written once, scored later, here or by a data set's official tools.
 
 Label maps are PNG files with the data set's own ids and names, so that its tools read them; depth
-and normals are arrays as they were predicted, for a PNG would round what is scored.
+and normals are float arrays, because a PNG would round the values to be scored.
 """
 
 import json
@@ -33,7 +33,7 @@ from dejavu.training.build import build_task
 def save_predictions(
     layout: Layout, run: Run, folder: Path, progress: Progress = silent
 ) -> list[Path]:
-    """Predict for the evaluated split and write a file per image into ``folder``.
+    """Predict the evaluated split, and write one file per image into ``folder``.
 
     Raises:
         CheckpointError: the run's checkpoint is missing or of another run.
@@ -59,8 +59,8 @@ def score_predictions(layout: Layout, run: Run, folder: Path, output: Path) -> d
 
     Args:
         layout: the study, with its data in place.
-        run: the run whose task and labels the metrics file names; its weights are not read.
-        folder: what `save_predictions`, or another program, wrote.
+        run: the run that the metrics file names; its weights are not read.
+        folder: predictions of `save_predictions` or of another program.
         output: metrics file to write (JSON).
 
     Raises:
@@ -69,10 +69,10 @@ def score_predictions(layout: Layout, run: Run, folder: Path, output: Path) -> d
     protocol = run.params.evaluation
     scenes = open_split(layout.data, layout.params.data, protocol.split, [run.task])
     scenes.verify()
-    torch.set_num_threads(run.params.train.threads)  # sums depend on it
+    torch.set_num_threads(run.params.train.threads)  # sums depend on the number
     task = build_task(run.identity(), scenes.manifest.palette)
     metrics = create_metrics(task, protocol)
-    # In the batches of the evaluation: sums in the same order are the same.
+    # The evaluation's batches, so that sums are taken in the same order.
     for indices in scenes.batches(protocol.batch_size):
         target = task.target(scenes.batch(indices))
         prediction = _read_batch(scenes, task, folder, indices, target)
@@ -86,7 +86,7 @@ def score_predictions(layout: Layout, run: Run, folder: Path, output: Path) -> d
 def _read_batch(
     scenes: Split, task: Task, folder: Path, indices: Sequence[int], target: Tensor
 ) -> Tensor:
-    """Read the predictions for some images, each of the size of its ground truth."""
+    """Read the predictions of some images, and check each one's shape against its ground truth."""
     read = []
     for index, truth in zip(indices, target, strict=True):
         path = folder / _file_name(scenes, task.name, index)
@@ -95,8 +95,8 @@ def _read_batch(
         prediction = torch.from_numpy(_read(path, scenes))
         if prediction.shape != truth.shape:
             raise DataError(
-                f"{path}: has shape {tuple(prediction.shape)}, and the ground truth "
-                f"{tuple(truth.shape)}"
+                f"{path}: has shape {tuple(prediction.shape)}, but the ground truth has "
+                f"{tuple(truth.shape)}; predict at the size of the ground truth"
             )
         read.append(prediction)
     return torch.stack(read)
@@ -136,7 +136,7 @@ def _read(path: Path, scenes: Split) -> Array:
     found: Array = labels[read_indices(path)]
     if found.min() < 0:
         wrong = read_indices(path)[found < 0][0]
-        raise DataError(f"{path}: holds {wrong}, which is the id of no class that is scored")
+        raise DataError(f"{path}: contains the id {wrong}, but no scored class has this id")
     return found
 
 

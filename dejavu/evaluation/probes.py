@@ -1,9 +1,9 @@
 """Probes: whether regeneration needs the prediction, and which part of it.
 
-Regeneration modules are trained for the same number of steps on the same batches, each told
-something else, and their reconstruction loss L_DV is read on val: zeros, the live prediction (the
-method itself), the detached one of a network that learns from its labels alone, and the ground
-truth. The live one is also read with its prediction made hard: soft masks may smuggle texture.
+Regeneration modules are trained for the same number of steps on the same batches under different
+conditions: zeros, the live prediction (the method itself), the detached prediction of a network
+that learns from its labels alone, and the ground truth. Their held-out loss L_DV is measured on
+val. The live module is also measured with a hard prediction: soft masks may smuggle texture.
 """
 
 import json
@@ -46,7 +46,7 @@ def measure_probes(layout: Layout, task_name: str, store: Path) -> list[dict[str
         store: folder of all runs: the detached run is trained, or found, there.
 
     Returns:
-        The rows that were written to the study's file of this task.
+        The rows written to the task's probes file.
     """
     params = layout.params
     prepare_torch(params.train)
@@ -71,13 +71,18 @@ def _probe(run: Run, layout: Layout, store: Path, pool: Split, val: Split) -> di
     live = load_run(run, layout.checkpoint(run), pool.manifest)
     row: dict[str, Any] = {"task": run.task, "network": run.network, "method": run.method}
     row["redaction"] = redaction_label(method.dejavu.redaction)
-    for name, told in (("zeros", zeros(live.task)), ("ground_truth", ground_truth(live.task))):
+    for name, condition in (
+        ("zeros", zeros(live.task)),
+        ("ground_truth", ground_truth(live.task)),
+    ):
         other = _with_condition(run, name)
         if method.attention:  # it cannot be trained apart from its network
             trained = _finished(other, layout.data, store)
-            row[name] = _read(trained, told, val, params)
+            row[name] = _read(trained, condition, val, params)
         else:
-            row[name] = held_out(train_alone(other, live.task, told, pool), told, val, params)
+            row[name] = held_out(
+                train_alone(other, live.task, condition, pool), condition, val, params
+            )
     detached = _finished(_with_condition(run, "detached"), layout.data, store)
     for name, trained in (("live", live), ("detached", detached)):
         row[name] = _read(trained, None, val, params)
@@ -88,30 +93,30 @@ def _probe(run: Run, layout: Layout, store: Path, pool: Split, val: Split) -> di
 
 def _read(
     trained: Checkpoint,
-    told: Condition | None,
+    condition: Condition | None,
     val: Split,
     params: Params,
     hard: bool = False,
 ) -> float:
-    """L_DV of a trained run on val, told something or (None) its network's own prediction."""
+    """Held-out L_DV of a trained run under a condition; None is its network's own prediction."""
     model, task = trained.model.to(best_device()), trained.task
 
-    def condition(batch: Batch) -> Tensor:
-        output = model(batch.image)  # also what shared attention regenerates from
-        if told:
-            return told(batch)
+    def given(batch: Batch) -> Tensor:
+        output = model(batch.image)  # shared attention regenerates from this pass
+        if condition:
+            return condition(batch)
         soft = task.condition(output)
         hardened = task.harden(soft) if hard else None
         return soft if hardened is None else hardened
 
     assert trained.criterion is not None
-    return held_out(trained.criterion.to(best_device()), condition, val, params)
+    return held_out(trained.criterion.to(best_device()), given, val, params)
 
 
 def _with_condition(run: Run, condition: str) -> Run:
-    """Return the same run with another condition and without the extensions of its loss.
+    """Return the run with another condition, and without the cyclic and text losses.
 
-    This process trains it alone, however many trained the run: it differs by rounding.
+    One process trains it, even if several trained the original run, which differs by rounding.
     """
     method = run.params.methods[run.method]
     assert method.dejavu is not None

@@ -1,4 +1,4 @@
-"""A checkpoint and a split in, one metrics file that names its protocol out."""
+"""Score a checkpoint on a split; the metrics file records the protocol beside the numbers."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -27,16 +27,16 @@ def evaluate(run: Run, checkpoint: Path, data: Path, output: Path) -> dict[str, 
     """Score a finished run on the split that its params name, and write the metrics file.
 
     Args:
-        run: the run that the checkpoint must be of.
+        run: the run.
         checkpoint: its checkpoint.
         data: folder of the prepared data.
         output: metrics file to write (JSON); it holds no timings.
 
     Returns:
-        What was written.
+        The content of the metrics file.
 
     Raises:
-        CheckpointError: the checkpoint is missing, damaged, or of other params or code.
+        CheckpointError: the checkpoint is missing, damaged, or stale.
         DataError: the data is missing or damaged.
     """
     protocol = run.params.evaluation
@@ -55,7 +55,7 @@ def evaluate(run: Run, checkpoint: Path, data: Path, output: Path) -> dict[str, 
 
 
 def describe(run: Run, scenes: Split, task: Task, metrics: Sequence[Metric]) -> dict[str, Any]:
-    """Say what was scored and how, with the numbers: the content of a metrics file."""
+    """Return the content of a metrics file: the run, the protocol and the numbers."""
     protocol = run.params.evaluation
     values = [
         {
@@ -89,21 +89,21 @@ def describe(run: Run, scenes: Split, task: Task, metrics: Sequence[Metric]) -> 
 
 
 def load_run(run: Run, path: Path, manifest: Manifest) -> Checkpoint:
-    """Load a checkpoint and make sure that it is of ``run``, trained on this data.
+    """Load a checkpoint, and check that it belongs to ``run`` and was trained on this data.
 
     Raises:
-        CheckpointError: it is damaged, or was trained with other params, code or data.
+        CheckpointError: it is damaged, or stale: trained with different params, code or data.
     """
     checkpoint = load_checkpoint(path)
-    made = checkpoint.provenance
-    other_images = made.data != manifest.splits["train"].fingerprints[run.truth]
-    if made.run != run.hash or other_images:
-        # The hash decides; the fields say what differs (results of older code lack newer fields).
-        different = [k for k, v in run.identity().items() if made.identity.get(k) != v]
+    origin = checkpoint.provenance
+    other_images = origin.data != manifest.splits["train"].fingerprints[run.truth]
+    if origin.run != run.hash or other_images:
+        # The hash decides; comparing fields only names the difference (older results lack some).
+        different = [k for k, v in run.identity().items() if origin.identity.get(k) != v]
         different += ["images"] if other_images else []
         raise CheckpointError(
-            f"{path}: is of run {made.run}, not {run.hash}: trained with other "
-            f"{', '.join(different) or 'code'}; train it again (`snakemake` does)"
+            f"{path}: stale: hash {origin.run}, now {run.hash} "
+            f"(different: {', '.join(different) or 'code'}); train it again, with `snakemake`"
         )
     return checkpoint
 

@@ -1,4 +1,4 @@
-"""The oracle gap: a CRM that is told the truth must come closer than one that is told nothing."""
+"""The oracle gap: a CRM conditioned on the truth must beat a CRM conditioned on zeros."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.support.studies import TINY, tiny_params
 
 @pytest.fixture(autouse=True)
 def _in_the_study(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Layouts are relative to the working directory: one of its own, with the data at hand."""
+    """A working directory with the data, because layouts are relative to it."""
     (tmp_path / "data").symlink_to(data.parent)
     monkeypatch.chdir(tmp_path)
 

@@ -23,7 +23,7 @@ HEIGHT, WIDTH = 10, 13
 
 
 class Network(nn.Module):
-    """A convolution whose output depends on left and right, at a fraction of the image's size."""
+    """A convolution that tells left from right, with output at a fraction of the image's size."""
 
     def __init__(self, task: Task, size: int = 3, stride: int = 1) -> None:
         super().__init__()
@@ -49,8 +49,8 @@ def predicted(task: Task, network: nn.Module, seen: Tensor, **protocol: Any) -> 
 
 @torch.no_grad()
 def outputs(network: nn.Module, seen: Array) -> Array:
-    made: Array = network(torch.from_numpy(np.ascontiguousarray(seen, np.float32))).numpy()
-    return made.astype(np.float64)
+    output: Array = network(torch.from_numpy(np.ascontiguousarray(seen, np.float32))).numpy()
+    return output.astype(np.float64)
 
 
 # ---- the same in NumPy ---------------------------------------------------------------------------
@@ -97,7 +97,7 @@ def enlarged(maps: Array, size: Sequence[int]) -> Array:
 
 
 def zoomed(seen: Tensor, scale: float) -> Array:
-    """Resize images as Pillow does: averaged over all pixels that fall together."""
+    """Resize images antialiased, as Pillow does."""
     height, width = (round(side * scale) for side in seen.shape[-2:])
     channels = [
         np.asarray(Image.fromarray(c).resize((width, height), Image.Resampling.BILINEAR))
@@ -189,7 +189,7 @@ def test_views_are_those_of_the_protocol() -> None:
 
 
 def test_probabilities_are_averaged_and_not_logits() -> None:
-    """One view is sure of class 0; the other one rules it out, and is torn between the others."""
+    """One view is sure of class 0; the other view rules it out, undecided between the rest."""
     task = create_task("segmentation", PALETTE[:3])
     sure, torn = torch.tensor([5.0, 0.0, 0.0]), torch.tensor([-90.0, 1.0, 0.9])
     assert (sure + torn).argmax() == 1

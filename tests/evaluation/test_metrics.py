@@ -24,7 +24,7 @@ NAMES = {
         *("within_11_25", "within_22_5", "within_30", "edge_mean_angle"),
     ],
 }
-"""The numbers of a metrics file, in its order: tables and committed results have it."""
+"""The numbers of a metrics file, in the order of tables and committed results."""
 
 DEPTH = ["min_depth", "max_depth", "depth_crop", "depth_alignment", "depth_reduction"]
 KEYS = {

@@ -1,4 +1,4 @@
-"""Saved predictions: scored later, here or by the official tool, they give the same numbers."""
+"""Saved predictions, scored here or by the official tool, give the numbers of the evaluation."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +34,7 @@ CASES = [
 
 
 def study_of(name: str) -> Params:
-    """Predictions are averaged over views in one study, for its protocol is kept, too."""
+    """The study's protocol averages over views in one case, which scoring must keep."""
     views = {"batch_size": 2, "flip": name == "cityscapes"}
     return tiny_params(evaluation=views) if name == "rooms" else disk_params(name, evaluation=views)
 
@@ -151,7 +151,7 @@ def test_the_official_tool_of_cityscapes_gives_the_same_numbers(
 
 
 def test_scoring_reads_the_files_and_not_the_weights(study: Study, tmp_path: Path) -> None:
-    """Labels that are the truth are right everywhere, whatever the checkpoint says."""
+    """Predictions equal to the truth score 100 %, whatever the checkpoint predicts."""
     layout, run = study("cityscapes", "segmentation")
     scenes = open_split(layout.data, layout.params.data, "test", ["segmentation"])
     rng = np.random.default_rng(0)
@@ -169,7 +169,7 @@ def test_predictions_of_another_run_are_not_saved(study: Study, tmp_path: Path) 
     layout, run = study("rooms", "depth")
     other = Run(layout.params, "depth", "fpn", "baseline", 1)
     layout.checkpoint(other).write_bytes(layout.checkpoint(run).read_bytes())
-    with pytest.raises(CheckpointError, match="trained with other seed"):
+    with pytest.raises(CheckpointError, match=r"different: seed\)"):
         save_predictions(layout, other, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -195,15 +195,15 @@ def spoil_png(path: Path, value: int) -> None:
     ("name", "spoil", "message"),
     [
         ("rooms", Path.unlink, "is missing; every image of the split needs a prediction"),
-        ("rooms", lambda path: spoil_png(path, 12), "holds 12, which is the id of no class"),
-        ("cityscapes", lambda path: spoil_png(path, 0), "holds 0, which is the id of no class"),
-        ("cityscapes", lambda path: spoil_png(path, 14), "holds 14, which is the id of no class"),
-        ("ade20k", lambda path: spoil_png(path, 0), "holds 0, which is the id of no class"),
-        ("ade20k", lambda path: spoil_png(path, 151), "holds 151, which is the id of no class"),
+        ("rooms", lambda path: spoil_png(path, 12), "id 12,"),
+        ("cityscapes", lambda path: spoil_png(path, 0), "id 0,"),
+        ("cityscapes", lambda path: spoil_png(path, 14), "id 14,"),
+        ("ade20k", lambda path: spoil_png(path, 0), "id 0,"),
+        ("ade20k", lambda path: spoil_png(path, 151), "id 151,"),
         (
             "cityscapes",
             lambda path: Image.new("L", (64, 96), 7).save(path),
-            r"has shape \(96, 64\), and the ground truth \(64, 96\)",
+            r"shape \(96, 64\), .*\(64, 96\)",
         ),
         (
             "cityscapes",

@@ -1,4 +1,4 @@
-"""Probes: regenerations that are told different things, trained and read alike."""
+"""Probes: regenerations under different conditions, trained and measured alike."""
 
 import json
 from pathlib import Path
@@ -45,8 +45,8 @@ def test_alone_the_crm_is_what_it_would_be_beside_the_network(condition: str, ta
     train(run, layout.data, STORE, layout.checkpoint(run))
     beside = load_checkpoint(layout.checkpoint(run))
     prepare_torch(run.params.train)
-    told = {"zeros": zeros, "ground_truth": ground_truth}[condition](beside.task)
-    alone = train_alone(run, beside.task, told, PreparedSplit(layout.data, "train"))
+    given = {"zeros": zeros, "ground_truth": ground_truth}[condition](beside.task)
+    alone = train_alone(run, beside.task, given, PreparedSplit(layout.data, "train"))
     assert beside.criterion is not None
     for name, value in beside.criterion.state_dict().items():
         assert torch.equal(value, alone.state_dict()[name]), name
@@ -96,12 +96,12 @@ def test_held_out_is_the_mean_over_images_of_unequal_batches() -> None:
     val, task = PreparedSplit(Layout(tiny_params()).data, "val"), create_task("depth", [])
 
     class Counted:
-        """Stands for L_DV: each batch's is the mean of its images' numbers."""
+        """Stands in for L_DV: the loss of a batch is the mean over its images."""
 
         def regenerate_from_condition(self, image: Any, condition: Any, draws: Any) -> Any:
             return image
 
-        def distance(self, made: Any, image: Any) -> Any:
+        def distance(self, regeneration: Any, image: Any) -> Any:
             return image.mean()
 
     params = tiny_params(evaluation={"batch_size": 3})
@@ -112,7 +112,7 @@ def test_held_out_is_the_mean_over_images_of_unequal_batches() -> None:
 def test_only_live_regenerations_are_probed() -> None:
     methods = {
         "baseline": {},
-        "told": {"dejavu": LOSS | {"condition": "ground_truth"}},
+        "ground_truth": {"dejavu": LOSS | {"condition": "ground_truth"}},
         "live": {"dejavu": LOSS},
         "attention": {"attention": {"redaction": BLOCKS, "width": 8}},
         "both": {"attention": {"redaction": BLOCKS, "width": 8}, "dejavu": LOSS},
