@@ -11,6 +11,7 @@ from torch import nn
 from dejavu.config import NetworkParams, TrainParams
 from dejavu.networks.registry import create_model
 from dejavu.runtime.errors import ParamsError
+from dejavu.runtime.torchvision_import import import_torchvision
 from dejavu.study.run import Run
 from dejavu.training.loop import train
 from dejavu.training.optimisation import create_optimizer, learning_rate, set_rate
@@ -98,6 +99,7 @@ def groups_of(model: nn.Module, params: TrainParams) -> dict[str, float]:
 
 
 def test_all_but_the_encoder_learns_at_the_heads_rate() -> None:
+    import_torchvision()  # or smp's own import of torchvision fails beside a CPU-only torch
     pytest.importorskip("segmentation_models_pytorch")
     network = create_model(NetworkParams(architecture="fpn", encoder="resnet18"), 5)
     encoder = {id(p) for p in network.get_submodule("encoder").parameters()}
