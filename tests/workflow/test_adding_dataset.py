@@ -123,7 +123,7 @@ def test_the_module_keeps_the_rules_of_the_house(tree: Path) -> None:
     [
         (lambda path: path.unlink(), "is missing"),
         (lambda path: Image.new("L", (96, 64), 5).save(path), "holds the label 4"),
-        (lambda path: Image.new("L", (64, 64), 1).save(path), "is 64 x 64, and its image"),
+        (lambda path: Image.new("L", (64, 64), 1).save(path), "is 64 x 64, but its image"),
     ],
     ids=["missing", "no class", "other size"],
 )
