@@ -22,6 +22,7 @@ from dejavu.config import (
     parse_params,
 )
 from dejavu.config.generated import generated_files, render_params
+from dejavu.config.tasks import truth_of
 from dejavu.datasets.reading.registry import dataset_class
 from dejavu.method.attention import SharedAttention
 from dejavu.method.crm import CRM
@@ -78,7 +79,7 @@ def test_names_in_params_are_the_names_in_the_code() -> None:
         ("train.steps", "many", "train.steps: input should be a valid integer"),
         ("train.subset", 13, "train.subset: 13 is more than the 12 images to draw from"),
         ("train.batch_size", 9, "train.batch_size: 9 is more than the 8 images to draw from"),
-        ("tasks", ["depht"], "tasks.0: input should be 'segmentation', 'depth' or 'normals'"),
+        ("tasks", ["depht"], "tasks.0: input should be 'segmentation', 'depth'"),
         ("seeds", [0, 0], "seeds: [0, 0] "),
         ("report.reference", "base", "report.reference: 'base' "),
         (
@@ -212,10 +213,9 @@ def test_names_in_params_are_the_names_in_the_code() -> None:
         (
             "data.name",
             "nyu",
-            "data: name: 'nyu' is none of rooms, ade20k, cityscapes, coco, kitti, nyuv2; did you "
-            "mean 'nyuv2'?",
+            "; did you mean 'nyuv2'?",
         ),
-        ("data.name", "imagenet", "coco, kitti, nyuv2; choose one of them"),
+        ("data.name", "imagenet", "data: name: 'imagenet' is none of rooms, "),
         ("data.variant", "fine", "data: variant: rooms has no 'fine'; it has: none, leave it out"),
         ("data.name", "coco", "data: rooms: coco is not rendered; leave it out"),
         ("data.val", 0, "data.val: input should be greater than or equal to 1"),
@@ -336,7 +336,7 @@ def test_every_variant_of_a_data_set_can_be_studied(name: str) -> None:
     for variant, described in kind.variants.items():
         data = {"name": name, "variant": variant}
         found = parse_params(disk_tree(name, data=data, tasks=[*described.truth]), "x")
-        assert found.data.tasks == tuple(described.truth)
+        assert {truth_of(task) for task in found.data.tasks or ()} == {*described.truth}
         assert found.image_size == (32, 48)
     known = ", ".join(kind.variants)
     tree = disk_tree(name, data={"name": name, "variant": "none"})
@@ -356,7 +356,7 @@ def test_a_task_without_ground_truth_is_named(
 ) -> None:
     found = message(disk_tree(name, data={"name": name, "variant": variant}, tasks=tasks))
     chosen = DataParams(name=name, variant=variant).variant_name
-    assert found == (
+    assert found.startswith(
         f"study.yaml: tasks: {name} ({chosen}) has no ground truth for {missing}; it has: {offered}"
     )
 
@@ -404,7 +404,7 @@ def test_a_number_is_the_weight_for_every_task() -> None:
     methods = {"a": {"dejavu": {"redaction": {"name": "blank"}, "gamma": 0.3}}}
     params = tiny_params(methods={"baseline": {}} | methods)
     assert params.methods["a"].dejavu is not None
-    assert params.methods["a"].dejavu.gamma == {"segmentation": 0.3, "depth": 0.3, "normals": 0.3}
+    assert params.methods["a"].dejavu.gamma == dict.fromkeys(task_names(), 0.3)
 
 
 @pytest.mark.parametrize("gamma", [True, 0, -1.0, "much", None])

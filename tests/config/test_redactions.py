@@ -144,7 +144,7 @@ if "planted" in sys.argv:
     made = create_redaction("left_columns", columns=3)
     found["made"] = made == LeftColumns(3)
     found["kept"] = made(torch.ones(1, 3, 4, 5)).image[0, 0, 0].tolist()
-    found["shown"] = SHOWN[-1].model_dump()
+    found["shown"] = [one.model_dump() for one in SHOWN]
 print(json.dumps(found))
 """
 
@@ -181,7 +181,7 @@ def test_a_redaction_is_added_by_one_file(tmp_path: Path) -> None:
     assert found["listed"]
     assert found["made"]
     assert found["kept"] == [1, 1, 1, 0, 0]
-    assert found["shown"] == {"name": "left_columns", "columns": 4, "fill": "zero"}
+    assert {"name": "left_columns", "columns": 4, "fill": "zero"} in found["shown"]
     assert not found["torch"], "params of a redaction imported torch"
     assert found["hashes"] == before["hashes"], "a redaction that a run does not use is in its hash"
     assert found["hash"] not in before["hashes"]

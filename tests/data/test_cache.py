@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dejavu.datasets.reading.conventions import ROLES
+from dejavu.config.tasks import roles_of
 from dejavu.runtime.errors import DataError
 from tests.support.indexed import QUICK, SPLITS, opened, truth
 from tests.support.studies import ON_DISK, Downloads
@@ -23,7 +23,7 @@ def test_the_cache_holds_what_is_read(
         arrays = {
             (index, role): plain.read(index, role)
             for index in range(len(plain))
-            for role in ("image", *(ROLES[task] for task in QUICK[name]))
+            for role in roles_of(QUICK[name])
         }
         plain.write_cache()
         assert not (folder / "cache" / f"{part}.normals.bin").exists()

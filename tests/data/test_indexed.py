@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from dejavu.config.tasks import roles_of
 from dejavu.data.augmentation import KINDS
 from dejavu.data.indexed import IndexedSplit
 from dejavu.data.opening import open_split
 from dejavu.data.sample import denormalise
-from dejavu.datasets.reading.conventions import IGNORE_INDEX, ROLES
+from dejavu.datasets.reading.conventions import IGNORE_INDEX
 from dejavu.datasets.reading.raw import Array, Entry, RawDataset
 from dejavu.datasets.reading.registry import dataset_class
 from dejavu.datasets.reading.roots import data_root, use_root
@@ -63,7 +64,7 @@ def test_examples_are_what_the_data_set_reads(name: str, on_disk: Downloads) -> 
         split = opened(folder, name, part)
         for index in range(len(split)):
             sample = split.sample(index)
-            assert [*sample] == ["image", *(ROLES[task] for task in QUICK[name])]
+            assert [*sample] == roles_of(QUICK[name])
             assert split.size(index) == sample["image"].shape[-2:]
             for role, tensor in sample.items():
                 expected = truth(name, split, index, role)

@@ -16,7 +16,8 @@ from dejavu.config import EvaluationParams
 from dejavu.datasets.reading.raw import Array
 from dejavu.evaluation.inference import infer
 from dejavu.tasks.base import Task
-from dejavu.tasks.registry import create_task, task_names
+from dejavu.tasks.registry import create_task
+from tests.support.studies import TINY
 
 PALETTE = [(9, 9, 9)] * 4
 HEIGHT, WIDTH = 10, 13
@@ -126,7 +127,7 @@ def agree(found: Array, expected: Array, tolerance: float = 2e-5) -> None:
 
 
 tasks = pytest.mark.parametrize(
-    "task", [create_task(name, PALETTE) for name in task_names()], ids=task_names()
+    "task", [create_task(name, PALETTE) for name in TINY["tasks"]], ids=TINY["tasks"]
 )
 
 

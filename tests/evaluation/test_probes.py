@@ -37,7 +37,7 @@ def with_condition(condition: str) -> Params:
     return tiny_params(methods={"baseline": {}, "arm": {"dejavu": LOSS | {"condition": condition}}})
 
 
-@pytest.mark.parametrize("task", task_names())
+@pytest.mark.parametrize("task", TINY["tasks"])
 @pytest.mark.parametrize("condition", ["zeros", "ground_truth"])
 def test_alone_the_crm_is_what_it_would_be_beside_the_network(condition: str, task: str) -> None:
     run = Run(with_condition(condition), task, "fpn", "arm", 0)
