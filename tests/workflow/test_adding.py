@@ -45,6 +45,7 @@ def run(tree: Path, *command: str) -> None:
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.pipeline
 @pytest.mark.parametrize("kind", FILES)
 def test_the_files_of_a_page_are_all_that_is_needed(kind: str, copy: Path, tmp_path: Path) -> None:
     tree = shutil.copytree(copy, tmp_path / "tree")
