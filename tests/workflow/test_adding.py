@@ -1,5 +1,6 @@
 """What the pages of docs/adding say, done as they say: their files, in a copy of the tree."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -27,13 +28,14 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tree = tmp_path_factory.mktemp("copy") / "tree"
     tree.mkdir()
     ignore = shutil.ignore_patterns("__pycache__", ".*")
-    for folder in ("dejavu", "params", "tests", "workflow"):
+    for folder in ("dejavu", "params", "profiles", "tests", "workflow"):
         shutil.copytree(ROOT / folder, tree / folder, ignore=ignore)
-    shutil.copy(ROOT / "pyproject.toml", tree)
+    for file in ("pyproject.toml", "Snakefile"):
+        shutil.copy(ROOT / file, tree)
     return tree
 
 
-def run(tree: Path, *command: str) -> None:
+def run(tree: Path, *command: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", *command],
         cwd=tree,
@@ -43,6 +45,7 @@ def run(tree: Path, *command: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout
+    return done.stdout
 
 
 @pytest.mark.pipeline
@@ -57,6 +60,13 @@ def test_the_files_of_a_page_are_all_that_is_needed(kind: str, copy: Path, tmp_p
     run(tree, "ruff", "check", *python)
     run(tree, "ruff", "format", "--check", *python)
     run(tree, "pytest", "-q", "-p", "no:cacheprovider", *tests)
+
+
+def test_the_workflow_plans_the_measurement_of_the_page(copy: Path, tmp_path: Path) -> None:
+    tree = shutil.copytree(copy, tmp_path / "tree")
+    write(ADDING / "measurement.md", tree)
+    planned = run(tree, "snakemake", "-n", "--cores", "1")
+    assert re.search(r"^measure_sharpness +3$", planned, flags=re.MULTILINE)  # one per task
 
 
 def test_a_change_needs_its_place() -> None:
