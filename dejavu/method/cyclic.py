@@ -71,8 +71,18 @@ class CyclicLoss(nn.Module):
             generator: seeds the second pass's random stream, with one draw; torch's global
                 generator if None.
         """
+        return self.gamma * self.unweighted(network, regenerated, reference, generator)
+
+    def unweighted(
+        self,
+        network: nn.Module,
+        regenerated: Tensor,
+        reference: Tensor,
+        generator: Generator | None = None,
+    ) -> Tensor:
+        """Return L_CL, a scalar; the arguments are those of `forward`."""
         again = self._predict_again(network, regenerated, generator)
-        return self.gamma * self.distance(again, reference.detach())
+        return self.distance(again, reference.detach())
 
     def _predict_again(
         self, network: nn.Module, regenerated: Tensor, generator: Generator | None

@@ -109,6 +109,10 @@ class TextLoss(nn.Module):
         Raises:
             ValueError: regenerated is not a finite floating-point batch, or text is not B x D.
         """
+        return self.gamma * self.unweighted(regenerated, text)
+
+    def unweighted(self, regenerated: Tensor, text: Tensor) -> Tensor:
+        """Return L_TS, a float32 scalar in [0, 2]; arguments and errors are those of `forward`."""
         check_images("regenerated", regenerated)
         image = self.encoder.to(regenerated.device).encode_image(regenerated.float())
         if text.shape != image.shape:
@@ -117,7 +121,7 @@ class TextLoss(nn.Module):
                 "one embedding for each image"
             )
         text = text.to(image.device).float()
-        return self.gamma * (1 - F.cosine_similarity(image.float(), text, dim=1)).mean()
+        return (1 - F.cosine_similarity(image.float(), text, dim=1)).mean()
 
 
 class CLIPEncoder(ImageTextEncoder):

@@ -100,9 +100,11 @@ class RegenerationLosses:
             to_truth = self._settings.cyclic.reference == "ground_truth"
             reference = target if to_truth else output
             draws = generator(self._run.seed, "cyclic", step)
-            losses["cyclic"] = self._cyclic(network, regeneration.regenerated, reference, draws)
+            losses["cyclic"] = self._cyclic.unweighted(
+                network, regeneration.regenerated, reference, draws
+            )
         if self._text:
-            losses["text"] = self._text(regeneration.regenerated, self._captions[scenes])
+            losses["text"] = self._text.unweighted(regeneration.regenerated, self._captions[scenes])
         return losses
 
     def _regenerate(self, image: Tensor, output: Tensor, target: Tensor, step: int) -> Regeneration:

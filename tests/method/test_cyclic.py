@@ -113,3 +113,11 @@ def test_it_has_no_state() -> None:
 def test_impossible_arguments_are_named(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         CyclicLoss(F.cross_entropy, **arguments)
+
+
+def test_the_weight_is_all_that_the_unweighted_loss_lacks() -> None:
+    network = nn.Conv2d(3, 5, 1)
+    regenerated, label = torch.rand(2, 3, 8, 8), torch.randint(5, (2, 8, 8))
+    cyclic = CyclicLoss(torch.nn.functional.cross_entropy, gamma=0.5)
+    weighted = cyclic(network, regenerated, label)
+    torch.testing.assert_close(weighted, 0.5 * cyclic.unweighted(network, regenerated, label))
