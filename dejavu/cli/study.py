@@ -28,14 +28,13 @@ def show_params(
 
 
 def phases(
-    params: ParamsOption = DEFAULT,
     write: Annotated[bool, typer.Option(help="Regenerate the file.")] = False,
 ) -> None:
     """Check that workflow/phases.json, on which DVC's stages depend, matches the code."""
     from dejavu.runtime.files import write_text
     from dejavu.study.phase_codes import PHASES_FILE, render_codes
 
-    text = render_codes(read_layout(params).params)
+    text = render_codes(read_layout(DEFAULT).params)
     if write:
         write_text(PHASES_FILE, text)
         typer.echo(f"wrote {PHASES_FILE}")

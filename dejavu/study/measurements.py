@@ -60,7 +60,8 @@ def _read_with(params: Params) -> list[Any]:
 def _gap_fields(params: Params, task: str) -> list[Any]:
     methods = [m.dejavu.model_dump(exclude={"gamma"}) for m in params.methods.values() if m.dejavu]
     train = training_fields(params.train)
-    fields = [task, params.gap.model_dump(), train, params.seeds[0], methods]
+    settings = getattr(params, task).model_dump(mode="json")  # they decide the condition
+    fields = [task, settings, params.gap.model_dump(), train, params.seeds[0], methods]
     return [*fields, data_hash(params), *_read_with(params)]
 
 

@@ -156,4 +156,10 @@ def test_what_cannot_be_compared_is_refused(recorded: Path) -> None:
         said = run(recorded, *ADOPT, expect=1)
         assert reason in said
         assert str(record.relative_to(recorded)) in said
+    record.write_text(whole)
+    evaluation = next(recorded.glob("results/default/records/evaluate/depth/fpn/baseline/*.json"))
+    run_hash = json.loads(whole)["hashes"]["run"]
+    evaluation.write_text(evaluation.read_text().replace(run_hash, "0" * 16))
+    said = run(recorded, *ADOPT, expect=1)
+    assert f"evaluates run {'0' * 16}, but the recorded training is {run_hash}" in said
     assert not (recorded / ADOPTED).exists()

@@ -8,37 +8,37 @@ hashes to the recorded ones.
 """
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from dejavu.config import load_params
-from dejavu.runtime.code_hash import PACKAGE
 from dejavu.runtime.environment import read_commit, read_hardware, read_versions
 from dejavu.runtime.errors import DejaVuError
 from dejavu.runtime.files import write_text
-from dejavu.study.adoption import driver_file
 from dejavu.study.adoption.adopted import Adopted, Comparison, adopted_file, read_adopted
-from dejavu.study.adoption.plan import Step, plan_steps, write_params
+from dejavu.study.adoption.compare import ROOT, compare, git
+from dejavu.study.adoption.plan import Step, plan_steps
 from dejavu.study.hashing import without_off
 from dejavu.study.jobs import JOBS, Job
 from dejavu.study.layout import Layout
 from dejavu.study.measurements import MEASUREMENTS
-from dejavu.study.phase_codes import PHASES_FILE, REPORTING, phase_codes
+from dejavu.study.phase_codes import PHASES_FILE, phase_codes
 from dejavu.study.record import Execution, Record, read_record
 from dejavu.study.run import Run
 
-ROOT = PACKAGE.parent
 _MEASURED = ("evaluate", *(one.verb for one in MEASUREMENTS))
 _PHASES = (("data",), ("text_pair",), ("train",), _MEASURED)
 """Verbs whose results are adopted; hashes of earlier verbs are part of later verbs' hashes."""
-_SHOWN = 10
+_HASH = {"train": "run", "evaluate": "evaluation"}
+"""Name of the hash of a verb's own phase, where it is not the verb's."""
+_WITHOUT_EFFECT = {
+    "report": ("confidence", "scenes"),
+    "train": ("checkpoint_every", "workers", "processes", "jobs_per_device"),
+    "data": ("cache",),
+}
+"""Params that change no result, by section."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,11 @@ def adopt(file: Path, steps: int = 3) -> dict[str, int]:
     candidates = [*find_candidates(layout)]
     for candidate in candidates:
         _require_adoptable(candidate)
+        _require_one_training(candidate, layout)
     comparisons = []
     for commit in dict.fromkeys(candidate.commit for candidate in candidates):
         plan = plan_steps(layout, ((c.job, c.of) for c in candidates if c.commit == commit), steps)
-        _compare(file, commit, plan, steps)
+        compare(file, commit, plan, steps)
         comparisons.append(_comparison(commit, now.commit, plan))
     return _write(layout, comparisons) if candidates else {}
 
@@ -115,7 +116,7 @@ def _require_adoptable(candidate: Candidate) -> None:
         raise DejaVuError(
             f"{where}: made by uncommitted code, which cannot be compared; make it again"
         )
-    if _git("cat-file", "-e", f"{candidate.commit}^{{commit}}") is None:
+    if git("cat-file", "-e", f"{candidate.commit}^{{commit}}") is None:
         raise DejaVuError(
             f"{where}: made by commit {candidate.commit}, which this repository lacks; fetch it"
         )
@@ -131,97 +132,32 @@ def _require_adoptable(candidate: Candidate) -> None:
         if before.get(key) != after.get(key):
             raise DejaVuError(
                 f"{where}: made with {key} {json.dumps(before.get(key))}, and the params say "
-                f"{json.dumps(after.get(key))}: other params, not only other code; train it again"
+                f"{json.dumps(after.get(key))}: other params, not only other code; make it again"
             )
 
 
 def _decisive(params: dict[str, Any]) -> dict[str, Any]:
-    """Return the params without those of the report, which change no result."""
+    """Return the params without those that change no result."""
     kept: dict[str, Any] = json.loads(json.dumps(params))
-    kept.pop("report", None)
+    for section, names in _WITHOUT_EFFECT.items():
+        for name in names if isinstance(kept.get(section), dict) else ():
+            kept[section].pop(name, None)
     return kept
 
 
-def _compare(file: Path, commit: str, plan: list[Step], steps: int) -> None:
-    """Compute a plan by the code of a commit and by present code, and compare the two.
-
-    Raises:
-        DejaVuError: a verb fails, or the two differ.
-    """
-    with TemporaryDirectory(prefix="dejavu-adopt-") as folder, _worktree(commit, folder) as tree:
-        sides = {"recorded": tree, "present": ROOT}
-        started = {
-            side: _start(Path(folder) / side, code, file, plan, steps)
-            for side, code in sides.items()
-        }
-        found = {side: _finish(side, *process) for side, process in started.items()}
-    differences = [*differing(found["recorded"], found["present"])]
-    if differences:
-        listed = "\n  ".join(differences[:_SHOWN])
-        more = f"\n  and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
-        raise DejaVuError(f"present code differs from commit {commit}:\n  {listed}{more}")
-
-
-def differing(before: Any, after: Any, where: str = "") -> Iterator[str]:
-    """Name the places at which two JSON-like values differ.
-
-    Example:
-        >>> [*differing({"a": [1, 2], "b": 0}, {"a": [1, 3], "b": 0})]
-        ['a[1]: 2 became 3']
-    """
-    if isinstance(before, dict) and isinstance(after, dict):
-        for key in [*before, *(k for k in after if k not in before)]:
-            inner = f"{where}.{key}" if where else str(key)
-            yield from differing(before.get(key), after.get(key), inner)
-    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        for index, (one, other) in enumerate(zip(before, after, strict=True)):
-            yield from differing(one, other, f"{where}[{index}]")
-    elif before != after or type(before) is not type(after):
-        yield f"{where}: {_short(before)} became {_short(after)}"
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-@contextmanager
-def _worktree(commit: str, folder: str) -> Iterator[Path]:
-    """Check a commit out beside the repository, and remove it afterwards."""
-    tree = Path(folder) / "code"
-    if _git("worktree", "add", "--detach", str(tree), commit) is None:
-        raise DejaVuError(f"git cannot check out {commit}: see `git worktree list`")
-    try:
-        yield tree
-    finally:
-        _git("worktree", "remove", "--force", str(tree))
-
-
-Process = tuple["subprocess.Popen[str]", Path]
-
-
-def _start(folder: Path, code: Path, file: Path, plan: list[Step], steps: int) -> Process:
-    """Start the driver on the code of one side, in its own folder."""
-    folder.mkdir()
-    write_params(file, folder, steps)
-    (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
-    process = subprocess.Popen(
-        [sys.executable, "-P", str(driver_file()), "plan.json", "result.json"],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(code)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    return process, folder / "result.json"
-
-
-def _finish(side: str, process: "subprocess.Popen[str]", result: Path) -> dict[str, Any]:
-    _, said = process.communicate()
-    if process.returncode:
-        raise DejaVuError(f"the {side} code failed:\n{said.strip()}")
-    found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
-    return found
+def _require_one_training(candidate: Candidate, layout: Layout) -> None:
+    """Refuse an evaluation of another training than the recorded one of its run."""
+    run = candidate.of
+    if candidate.job.verb != "evaluate" or not isinstance(run, Run):
+        return
+    trained = read_record(layout.record("train", run))
+    evaluated = candidate.record.hashes["run"]
+    if trained is None or trained.hashes["run"] != evaluated:
+        recorded = trained.hashes["run"] if trained else "none"
+        raise DejaVuError(
+            f"{candidate.job.record}: evaluates run {evaluated}, but the recorded training is "
+            f"{recorded}; evaluate it again (`snakemake`)"
+        )
 
 
 def _comparison(commit: str, now: str, plan: list[Step]) -> Comparison:
@@ -235,52 +171,66 @@ def _comparison(commit: str, now: str, plan: list[Step]) -> Comparison:
 
 
 def _write(layout: Layout, comparisons: list[Comparison]) -> dict[str, int]:
-    """Write the adopted hashes, phase by phase: a phase's hashes may be part of later hashes."""
-    counts: dict[str, int] = {}
+    """Write the adopted hashes, phase by phase: a phase's hashes may be part of later hashes.
+
+    All are written or, after an error, none.
+    """
     study = layout.params.study
-    before = read_adopted(study)
+    file, before = adopted_file(study), read_adopted(study)
+    counts: dict[str, int] = {}
     hashes, code = dict(before.hashes), dict(before.code)
-    for verbs in _PHASES:
-        for candidate in find_candidates(layout):
-            if candidate.job.verb not in verbs:
-                continue
-            counts[candidate.job.verb] = counts.get(candidate.job.verb, 0) + 1
-            for name, recorded in candidate.record.hashes.items():
-                present = candidate.job.hashes[name]
-                if present != recorded and hashes.setdefault(present, recorded) != recorded:
-                    raise DejaVuError(
-                        f"{candidate.job.record}: {name} {recorded}, but results of other code "
-                        f"share its present hash {present}; make them again together"
-                    )
-        _save(study, Adopted(hashes=hashes, code=code, comparisons=before.comparisons))
-    for comparison in comparisons:
-        code |= _adopted_code(layout, comparison.recorded)
+    old = file.read_text(encoding="utf-8") if file.exists() else None
+    try:
+        for verbs in _PHASES:
+            candidates = [c for c in find_candidates(layout) if c.job.verb in verbs]
+            for candidate in candidates:
+                verb = candidate.job.verb
+                counts[verb] = counts.get(verb, 0) + 1
+                _alias(candidate, hashes)
+                _alias_code(candidate, layout, code)
+            _save(study, Adopted(hashes=hashes, code=code, comparisons=before.comparisons))
+    except DejaVuError:
+        file.unlink(missing_ok=True) if old is None else write_text(file, old)
+        raise
     comparisons = [*before.comparisons, *comparisons]
     _save(study, Adopted(hashes=hashes, code=code, comparisons=comparisons))
     return counts
 
 
+def _alias(candidate: Candidate, hashes: dict[str, str]) -> None:
+    """Map a result's present hash to its recorded one."""
+    name = _HASH.get(candidate.job.verb, candidate.job.verb)
+    present, recorded = candidate.job.hashes[name], candidate.record.hashes[name]
+    if present != recorded and hashes.setdefault(present, recorded) != recorded:
+        raise DejaVuError(
+            f"{candidate.job.record}: {name} {recorded}, but results of other code share its "
+            f"present hash {present}; make them again together"
+        )
+
+
+def _alias_code(candidate: Candidate, layout: Layout, code: dict[str, str]) -> None:
+    """Map the present code hash of a phase to the one in DVC's stages when its result was made."""
+    text = git("show", f"{candidate.commit}:{PHASES_FILE}")
+    known: dict[str, dict[str, str]] = json.loads(text) if text else {}
+    stage, name = _phase(candidate)
+    present = phase_codes(layout.params, adopted=False)[stage][name]
+    recorded = known.get(stage, {}).get(name, present)
+    if recorded == present:
+        code.pop(present, None)
+    else:
+        code[present] = recorded
+
+
+def _phase(candidate: Candidate) -> tuple[str, str]:
+    """Return the stage and the name of a result's phase in the file of code hashes."""
+    verb, of = candidate.job.verb, candidate.of
+    if isinstance(of, Run):
+        cell = f"{of.task} {of.network} {of.method}"
+        return ("train", cell) if verb == "train" else ("report", f"{verb} {of.task}")
+    if of is None:
+        return ("data" if verb == "data" else "train"), verb
+    return "report", f"{verb} {of}"
+
+
 def _save(study: str, adopted: Adopted) -> None:
     write_text(adopted_file(study), adopted.model_dump_json(indent=1) + "\n")
-
-
-def _adopted_code(layout: Layout, commit: str) -> dict[str, str]:
-    """Map present code hashes to those in DVC's stages when the results were made."""
-    text = _git("show", f"{commit}:{PHASES_FILE}")
-    known: dict[str, dict[str, str]] = json.loads(text) if text else {}
-    present = phase_codes(layout.params, adopted=False)
-    return {
-        code: known[stage][name]
-        for stage, codes in present.items()
-        for name, code in codes.items()
-        # Tables, figures and the report are not compared, but made again.
-        if name not in REPORTING and known.get(stage, {}).get(name, code) != code
-    }
-
-
-def _git(*command: str) -> str | None:
-    """Return the output of git; None if it fails."""
-    done = subprocess.run(
-        ["git", "-C", str(ROOT), *command], capture_output=True, text=True, check=False
-    )
-    return done.stdout if done.returncode == 0 else None

@@ -2,11 +2,12 @@
 
 This file runs as a script on code of any commit, so it relies on little: the verbs, their files,
 and that training saves its state with ``torch.save``, under the keys step, model, criterion
-and optimizer. It is called as ``python driver.py plan.json result.json`` in an empty folder.
+and optimizer. It is called as ``python driver.py plan.json result.json CODE`` in an empty folder.
 """
 
 import csv
 import hashlib
+import importlib.util
 import json
 import runpy
 import sys
@@ -159,6 +160,9 @@ def _digest(value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    plan_file, result_file = map(Path, sys.argv[1:3])
+    plan_file, result_file, code = map(Path, sys.argv[1:4])
+    package = importlib.util.find_spec("dejavu")
+    if package is None or not Path(str(package.origin)).resolve().is_relative_to(code.resolve()):
+        raise SystemExit(f"{code}: has no package dejavu that could be imported")
     result = drive(json.loads(plan_file.read_text(encoding="utf-8")))
     result_file.write_text(json.dumps(result), encoding="utf-8")

@@ -41,8 +41,14 @@ def write_params(file: Path, folder: Path, steps: int) -> None:
     }
     for section, values in changes.items():
         tree[section] = (tree.get(section) or {}) | values
+    for method in (tree["methods"] or {}).values():
+        text = ((method or {}).get("dejavu") or {}).get("text") or {}
+        if text.get("clip_weights"):
+            text["clip_weights"] = str(Path(text["clip_weights"]).resolve())
     short = copy.deepcopy(tree)
     short["train"]["steps"] = 2 * steps
+    if "warmup" in short["train"]:
+        short["train"]["warmup"] = min(short["train"]["warmup"], steps)
     for path, content in ((LONG, tree), (SHORT, short)):
         (folder / path).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
@@ -61,7 +67,8 @@ def plan_steps(
         Steps in the order in which they run; steps of the same name are equal.
     """
     chosen = [*jobs]
-    runs = [of for job, of in chosen if job.verb == "train" and isinstance(of, Run)]
+    trained = [of for job, of in chosen if job.verb == "train" and isinstance(of, Run)]
+    runs = {run.hash: run for run in trained}.values()  # two labels may stand for one run
     scored = [of for job, of in chosen if job.verb == "evaluate" and isinstance(of, Run)]
     measured = [(job.verb, str(of)) for job, of in chosen if job.verb in _MEASUREMENTS]
     plan = [_data(layout)]
