@@ -110,7 +110,7 @@ READ_ONLY = "mount --bind results results && mount -o remount,bind,ro results"
     [
         ("ulimit -f 20", "state.pt: File too large; raise the limit", "trained"),
         (FULL, f"/{CELL}.safetensors: No space left on device; free some", "already"),
-        (READ_ONLY, ": Read-only file system; mount it for writing", "already"),
+        (READ_ONLY, ": Read-only file system; ", "already"),
     ],
     ids=["file size", "full", "read-only"],
 )
