@@ -1,6 +1,6 @@
 """The regeneration losses of a run's training steps: DejaVu, cyclic and text."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,8 +83,8 @@ class RegenerationLosses:
         target: Tensor,
         scenes: Tensor,
         step: int,
-    ) -> dict[str, Tensor]:
-        """Return the losses of a step by name, unweighted.
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Yield the losses of a step with their names, unweighted.
 
         Args:
             network: the network that computed the output.
@@ -95,17 +95,16 @@ class RegenerationLosses:
             step: number of the training step.
         """
         regeneration = self._regenerate(image, output, target, step)
-        losses = {"dejavu": self.criterion.distance(regeneration, image)}
+        yield "dejavu", self.criterion.distance(regeneration, image)
         if self._cyclic and self._settings.cyclic:
             to_truth = self._settings.cyclic.reference == "ground_truth"
             reference = target if to_truth else output
             draws = generator(self._run.seed, "cyclic", step)
-            losses["cyclic"] = self._cyclic.unweighted(
-                network, regeneration.regenerated, reference, draws
-            )
+            regenerated, loss = regeneration.regenerated, self._cyclic.unweighted
+            yield "cyclic", loss(network, regenerated, reference, draws)
         if self._text:
-            losses["text"] = self._text.unweighted(regeneration.regenerated, self._captions[scenes])
-        return losses
+            captions = self._captions[scenes]
+            yield "text", self._text.unweighted(regeneration.regenerated, captions)
 
     def _regenerate(self, image: Tensor, output: Tensor, target: Tensor, step: int) -> Regeneration:
         task, seed = self._task, self._run.seed

@@ -80,8 +80,11 @@ class TrainingModule:
         output = forward(self.model, image, run.seed, step)
         losses = {"task": self._task.loss(output, target, weights)}
         if self._regeneration:
-            added = self._regeneration.losses(self.model, image, output, target, batch.scenes, step)
-            losses |= {name: self.weights[name] * loss for name, loss in added.items()}
+            for name, loss in self._regeneration.losses(
+                self.model, image, output, target, batch.scenes, step
+            ):
+                losses[name] = self.weights[name] * loss
+                del loss  # before the next one is computed: only the weighted one is kept
         return losses
 
 
