@@ -90,7 +90,7 @@ def test_a_rename_is_adopted_and_nothing_is_made_again(
     assert run(recorded, "python", "-m", "dejavu", "params") == before
 
 
-LOSS = '{"task": self._task.loss(output, target, self._pixel_weights(target))}'
+LOSS = '{"task": self._task.loss(output, target, weights)}'
 LATE = "    return _cosine(peak, peak / 25e4, (step - turn) / (last - turn))"
 
 
