@@ -99,7 +99,10 @@ class Run:
         return phase_hash(self.params.study, self.identity(), self.code)
 
 
+TRAINING_WITHOUT_EFFECT = {"checkpoint_every", "workers", "processes", "jobs_per_device"}
+"""Training params that do not change the result."""
+
+
 def training_fields(train: TrainParams) -> dict[str, Any]:
     """Return the training params that change the result."""
-    without = {"checkpoint_every", "workers", "processes", "jobs_per_device"}
-    return train.model_dump(mode="json", exclude=without)
+    return train.model_dump(mode="json", exclude=TRAINING_WITHOUT_EFFECT)

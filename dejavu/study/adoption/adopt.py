@@ -10,6 +10,7 @@ hashes to the recorded ones.
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,9 @@ from dejavu.study.hashing import without_off
 from dejavu.study.jobs import JOBS, Job
 from dejavu.study.layout import Layout
 from dejavu.study.measurements import MEASUREMENTS
-from dejavu.study.phase_codes import PHASES_FILE, phase_codes
+from dejavu.study.phase_codes import PHASES_FILE, Codes, phase_codes
 from dejavu.study.record import Execution, Record, read_record
-from dejavu.study.run import Run
+from dejavu.study.run import TRAINING_WITHOUT_EFFECT, Run
 
 _MEASURED = ("evaluate", *(one.verb for one in MEASUREMENTS))
 _PHASES = (("data",), ("text_pair",), ("train",), _MEASURED)
@@ -35,7 +36,7 @@ _HASH = {"train": "run", "evaluate": "evaluation"}
 """Name of the hash of a verb's own phase, where it is not the verb's."""
 _WITHOUT_EFFECT = {
     "report": ("confidence", "scenes"),
-    "train": ("checkpoint_every", "workers", "processes", "jobs_per_device"),
+    "train": TRAINING_WITHOUT_EFFECT,
     "data": ("cache",),
 }
 """Params that change no result, by section."""
@@ -179,6 +180,7 @@ def _write(layout: Layout, comparisons: list[Comparison]) -> dict[str, int]:
     file, before = adopted_file(study), read_adopted(study)
     counts: dict[str, int] = {}
     hashes, code = dict(before.hashes), dict(before.code)
+    present = phase_codes(layout.params, adopted=False)
     old = file.read_text(encoding="utf-8") if file.exists() else None
     try:
         for verbs in _PHASES:
@@ -187,7 +189,7 @@ def _write(layout: Layout, comparisons: list[Comparison]) -> dict[str, int]:
                 verb = candidate.job.verb
                 counts[verb] = counts.get(verb, 0) + 1
                 _alias(candidate, hashes)
-                _alias_code(candidate, layout, code)
+                _alias_code(candidate, present, code)
             _save(study, Adopted(hashes=hashes, code=code, comparisons=before.comparisons))
     except DejaVuError:
         file.unlink(missing_ok=True) if old is None else write_text(file, old)
@@ -208,17 +210,23 @@ def _alias(candidate: Candidate, hashes: dict[str, str]) -> None:
         )
 
 
-def _alias_code(candidate: Candidate, layout: Layout, code: dict[str, str]) -> None:
+def _alias_code(candidate: Candidate, codes: Codes, code: dict[str, str]) -> None:
     """Map the present code hash of a phase to the one in DVC's stages when its result was made."""
-    text = git("show", f"{candidate.commit}:{PHASES_FILE}")
-    known: dict[str, dict[str, str]] = json.loads(text) if text else {}
     stage, name = _phase(candidate)
-    present = phase_codes(layout.params, adopted=False)[stage][name]
-    recorded = known.get(stage, {}).get(name, present)
+    present = codes[stage][name]
+    recorded = _recorded_codes(candidate.commit).get(stage, {}).get(name, present)
     if recorded == present:
         code.pop(present, None)
     else:
         code[present] = recorded
+
+
+@cache
+def _recorded_codes(commit: str) -> Codes:
+    """Read the file of code hashes as it was in a commit; none where it was not there."""
+    text = git("show", f"{commit}:{PHASES_FILE}")
+    codes: Codes = json.loads(text) if text else {}
+    return codes
 
 
 def _phase(candidate: Candidate) -> tuple[str, str]:

@@ -15,10 +15,10 @@ from dejavu.config import load_params
 from dejavu.datasets.reading.roots import ROOT_VARIABLE, data_root
 from dejavu.runtime.code_hash import PACKAGE
 from dejavu.runtime.errors import DejaVuError
-from dejavu.study.adoption import driver_file
 from dejavu.study.adoption.plan import LONG, SHORT, Step, write_params
 
 ROOT = PACKAGE.parent
+_DRIVER = Path(__file__).with_name("driver.py")
 _SHOWN = 10
 """Differences that a message names."""
 _MISSING = "(missing)"
@@ -104,7 +104,7 @@ def _start(folder: Path, code: Path, file: Path, plan: list[Step], steps: int) -
     )
     (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
     process = subprocess.Popen(
-        [sys.executable, "-P", str(driver_file()), "plan.json", "result.json", str(code)],
+        [sys.executable, "-P", str(_DRIVER), "plan.json", "result.json", str(code)],
         cwd=folder,
         env=os.environ | root | {"PYTHONPATH": str(code)},
         stdout=subprocess.DEVNULL,
