@@ -398,17 +398,3 @@ def test_what_decides_the_data_is_what_it_holds() -> None:
         assert DataParams.model_validate({"name": "nyuv2", "val": 5} | same).identity() == identity
     for other in ({"variant": "labelled-13"}, {"val": 6}, {"name": "ade20k"}):
         assert DataParams.model_validate({"name": "nyuv2", "val": 5} | other).identity() != identity
-
-
-def test_a_number_is_the_weight_for_every_task() -> None:
-    methods = {"a": {"dejavu": {"redaction": {"name": "blank"}, "gamma": 0.3}}}
-    params = tiny_params(methods={"baseline": {}} | methods)
-    assert params.methods["a"].dejavu is not None
-    assert params.methods["a"].dejavu.gamma == dict.fromkeys(task_names(), 0.3)
-
-
-@pytest.mark.parametrize("gamma", [True, 0, -1.0, "much", None])
-def test_a_weight_that_is_no_positive_number_is_refused(gamma: object) -> None:
-    methods = {"a": {"dejavu": {"redaction": {"name": "blank"}, "gamma": gamma}}}
-    with pytest.raises(ParamsError, match=r"methods\.a\.dejavu\.gamma"):
-        tiny_params(methods={"baseline": {}} | methods)
