@@ -144,6 +144,13 @@ def test_each_phase_depends_on_its_own_params(params: Params) -> None:
     assert data_hash(changed("data.rooms.coupling", 0.1)) != data_hash(params)
 
 
+def test_gaps_depend_on_their_own_tasks_settings(params: Params) -> None:
+    """They decide the condition that the ground truth is written as."""
+    nearer = changed("depth.near", 0.4)
+    assert MEASURED["gap"](nearer, "depth") != MEASURED["gap"](params, "depth")
+    assert MEASURED["gap"](nearer, "normals") == MEASURED["gap"](params, "normals")
+
+
 def test_unknown_cells_are_refused(params: Params) -> None:
     with pytest.raises(ParamsError, match=r"methods: the study has no 'none'; it has: baseline"):
         run(params, "none")

@@ -252,3 +252,19 @@ def test_drawing_losses_leaves_the_global_stream_alone(pool: PreparedSplit) -> N
         before = torch.get_rng_state()
         module.losses(batch, 0)
         assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_each_loss_is_weighed_once_by_its_own_weight(pool: PreparedSplit) -> None:
+    """Equal draws give equal unweighted losses, so that the weights alone tell two apart."""
+
+    def method(gamma: float, cyclic: float) -> dict[str, Any]:
+        return {"dejavu": LOSS | {"gamma": gamma, "cyclic": {"gamma": cyclic}}}
+
+    batch = batch_of(pool, method(0.2, 0.1))
+    plain, other = (
+        module_of(method(*weights), pool).losses(batch, step=0)
+        for weights in ((0.2, 0.1), (0.6, 0.05))
+    )
+    torch.testing.assert_close(other["task"], plain["task"])
+    torch.testing.assert_close(other["dejavu"], 3 * plain["dejavu"])
+    torch.testing.assert_close(other["cyclic"], 0.5 * plain["cyclic"])
