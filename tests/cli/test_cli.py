@@ -60,8 +60,15 @@ def test_help_needs_no_heavy_import(tmp_path: Path) -> None:
         (["probes", "--task", "depht"], "dejavu: tasks: the study has no 'depht'"),
     ],
 )
-def test_a_users_mistake_is_one_message(folder: Path, arguments: list[str], expected: str) -> None:
-    said = dejavu(*arguments, cwd=folder, expect=1)
+def test_a_users_mistake_is_one_message(
+    folder: Path,
+    arguments: list[str],
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(folder)
+    said = dejavu_here(*arguments, capsys=capsys, expect=1)
     assert expected in said
     assert "Traceback" not in said
 
@@ -109,7 +116,12 @@ def test_predicting_ones_own_image(folder: Path, params: Params, tmp_path: Path)
     assert "text.png: cannot be read as an image" in said
 
 
-def test_what_only_the_library_can_judge_is_one_message_too(params: Params, folder: Path) -> None:
+def test_what_only_the_library_can_judge_is_one_message_too(
+    params: Params,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """A CLIP model that open_clip does not know is the user's mistake."""
     tree = params.model_dump()
     text = {"gamma": dict.fromkeys(params.tasks, 1.0), "encoder": "clip", "clip_weights": "clip.pt"}
@@ -117,12 +129,13 @@ def test_what_only_the_library_can_judge_is_one_message_too(params: Params, fold
     study = folder / "params/clip.yaml"
     study.write_text(render_params(parse_params(tree, "clip")))
     run = ("--task", "depth", "--method", "dejavu-spatial", "--params", "params/clip.yaml")
-    said = dejavu("train", *run, cwd=folder, expect=1)
+    monkeypatch.chdir(folder)
+    said = dejavu_here("train", *run, capsys=capsys, expect=1)
     assert "params/clip.yaml: methods.dejavu-spatial: model='ViT-Z-32': open_clip has no" in said
     assert "Traceback" not in said
     tree["methods"]["dejavu-spatial"]["dejavu"]["text"] = text
     study.write_text(render_params(parse_params(tree, "clip")))
-    assert "clip.pt: no such file" in dejavu("train", *run, cwd=folder, expect=1)
+    assert "clip.pt: no such file" in dejavu_here("train", *run, capsys=capsys, expect=1)
 
 
 def on_disk_study(name: str, folder: Path) -> str:
@@ -133,8 +146,13 @@ def on_disk_study(name: str, folder: Path) -> str:
 
 
 def test_checking_and_caching_a_download(
-    downloads: Downloads, manifests: Downloads, tmp_path: Path
+    downloads: Downloads,
+    manifests: Downloads,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     root = downloads("ade20k")
     study, flag = on_disk_study("ade20k", tmp_path), ("--root", str(root))
     said = dejavu("data", "check", "ade20k", *flag, "--params", study, "--jobs", "2", cwd=tmp_path)
@@ -143,12 +161,12 @@ def test_checking_and_caching_a_download(
     assert "wrote data/ade20k/manifest.json" in said
     for path in manifests("ade20k").iterdir():
         assert (tmp_path / "data/ade20k" / path.name).read_bytes() == path.read_bytes()
-    said = dejavu("data", "cache", "--split", "test", *flag, "--params", study, cwd=tmp_path)
+    said = dejavu_here("data", "cache", "--split", "test", *flag, "--params", study, capsys=capsys)
     assert "test: 3 images, 0.00 GB decoded in data/ade20k/cache" in said
     assert (tmp_path / "data/ade20k/cache/test.label.bin").stat().st_size == 3 * 64 * 96
     path = tmp_path / study
     path.write_text(path.read_text().replace("val: ", "val: 1", 1))  # another val: not this data
-    said = dejavu("data", "cache", *flag, "--params", study, cwd=tmp_path, expect=1)
+    said = dejavu_here("data", "cache", *flag, "--params", study, capsys=capsys, expect=1)
     assert "data/ade20k: holds" in said
     assert "the params say" in said
 

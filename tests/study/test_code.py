@@ -212,6 +212,7 @@ DRIVER = """
 import json, os, runpy, sys
 import numpy, pydantic, rich.progress, safetensors.torch, torch, typer, yaml  # before the fork
 import dejavu.config
+torch.use_deterministic_algorithms(False)  # imports torch's compiler: once, not in every child
 
 def modules():
     return [m.removeprefix("dejavu.") for m in sys.modules if m.startswith("dejavu.")]
