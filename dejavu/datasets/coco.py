@@ -192,20 +192,20 @@ class Dataset(RawDataset):
         Download(
             f"{_COCO}/zips/train2017.zip",
             "train2017.zip",
-            bytes=19_336_861_798,
             checksum="sha256:69a8bb58ea5f8f99d24875f21416de2e9ded3178e903f1f7603e283b9e06d929",
+            bytes=19_336_861_798,
         ),
         Download(
             f"{_COCO}/zips/val2017.zip",
             "val2017.zip",
-            bytes=815_585_330,
             checksum="sha256:4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05",
+            bytes=815_585_330,
         ),
         Download(
             f"{_COCO}/annotations/panoptic_annotations_trainval2017.zip",
             "panoptic_annotations_trainval2017.zip",
-            bytes=860_725_834,
             checksum="sha256:c05f76d2129b6b561eb70efe16e7006df62f73fb92889132d373b9d90e31a370",
+            bytes=860_725_834,
         ),
     )
     tree = """\

@@ -241,8 +241,6 @@ def _fault(path: Path, download: Download) -> str | None:
     size = path.stat().st_size
     if download.bytes not in (None, size):
         return f"is {size:,} bytes, and {download.bytes:,} are expected"
-    if download.checksum is None:
-        return None
     algorithm, _, expected = download.checksum.partition(":")
     with path.open("rb") as file:
         found = hashlib.file_digest(file, algorithm).hexdigest()

@@ -104,22 +104,33 @@ class Dataset(RawDataset):
     # share no scene name: shared scenes are noted, not refused.
     groups_are_apart: ClassVar[bool] = False
     # Sizes and checksums are as recorded by users of the files: the MD5 by several loaders, the
-    # SHA-256 of the split by several benchmarks; none was found for the mappings.
+    # SHA-256 of the split by several benchmarks. For the mappings nobody records one: theirs are of
+    # the copies in github.com/markshih91/refinenet_pytorch, whose split has the recorded checksum.
     downloads: ClassVar[Sequence[Download]] = (
         Download(
             f"{_NYU}/nyu_depth_v2/nyu_depth_v2_labeled.mat",
             "nyu_depth_v2_labeled.mat",
+            checksum=f"md5:{MD5}",
             bytes=2_972_037_809,
-            checksum="md5:520609c519fba3ba5ac58c8fefcc3530",
         ),
         Download(
             f"{_NYU}/indoor_seg_sup/splits.mat",
             "splits.mat",
-            bytes=2_626,
             checksum="sha256:6e081404491a8bfba2f066beaa9713ef6046f9007aa5f799f2a350506a580cee",
+            bytes=2_626,
         ),
-        Download(f"{_NYU_CLASSES}/classMapping40.mat", "classMapping40.mat"),
-        Download(f"{_NYU_CLASSES}/class13Mapping.mat", "class13Mapping.mat"),
+        Download(
+            f"{_NYU_CLASSES}/classMapping40.mat",
+            "classMapping40.mat",
+            checksum="sha256:ff177194cce9a2163517f1e1e6f1c64c50987162f542dedddc04bbf6ebe6d851",
+            bytes=10_474,
+        ),
+        Download(
+            f"{_NYU_CLASSES}/class13Mapping.mat",
+            "class13Mapping.mat",
+            checksum="sha256:4e79ab24c345896c19abc62476b2c3520f3e2db00f71f868c5027208af48a3de",
+            bytes=408,
+        ),
     )
     tree = f"""\
 {MAT}      1449 images with labels and depth
