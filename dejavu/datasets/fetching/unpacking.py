@@ -1,13 +1,27 @@
 """Unpacking of zip archives, once, with the archives nested in them."""
 
+import lzma
 import shutil
+import stat
+import struct
 import zipfile
 import zlib
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from dejavu.runtime.errors import DataError
 from dejavu.runtime.files import whole_file, write_text
 from dejavu.runtime.progress import Progress, silent
+
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    RuntimeError,
+    ValueError,
+)
+"""Errors of `zipfile` about an archive that is damaged, encrypted or packed in an unknown way."""
 
 
 def is_unpacked(archive: Path, root: Path) -> bool:
@@ -38,15 +52,16 @@ def unpack(archive: Path, root: Path, progress: Progress = silent) -> None:
         progress: called after each file, with the number of files.
 
     Raises:
-        DataError: the archive is damaged or has paths outside ``root``, an existing file has
-            another size than in the archive, or the disk is full.
+        DataError: the archive is damaged; it has links, devices or paths outside ``root``, and
+            nothing is unpacked; an existing file has another size than in the archive; or the
+            disk is full.
     """
     if is_unpacked(archive, root):
         return
     try:
         with zipfile.ZipFile(archive) as opened:
             _unpack_all(opened, archive, root, progress)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+    except _DAMAGED as error:
         raise DataError(
             f"{archive}: is damaged or not a zip archive ({error}); delete it and download it again"
         ) from None
@@ -57,11 +72,11 @@ def unpack(archive: Path, root: Path, progress: Progress = silent) -> None:
 
 
 def _unpack_all(opened: zipfile.ZipFile, archive: Path, root: Path, progress: Progress) -> None:
+    for info in opened.infolist():
+        _require_plain(info, archive)
     # macOS adds a metadata file for every file, with the same suffix.
     shadows = "__MACOSX/"
     files = [f for f in opened.infolist() if not (f.is_dir() or f.filename.startswith(shadows))]
-    for info in files:
-        _require_inside(info.filename, archive)
     missing = [info for info in files if not _is_there(root / info.filename, info)]
     needed = sum(info.file_size for info in missing)
     free = shutil.disk_usage(root).free
@@ -84,13 +99,22 @@ def _unpack_all(opened: zipfile.ZipFile, archive: Path, root: Path, progress: Pr
     write_text(_receipt(archive), "".join(f"{info.filename}\n" for info in files))
 
 
-def _require_inside(name: str, archive: Path) -> None:
+def _require_plain(info: zipfile.ZipInfo, archive: Path) -> None:
+    """Refuse a member that no publisher packs: a path out of the folder, a link, a device."""
+    name = info.orig_filename  # `filename` ends at a NUL
     path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts:
-        raise DataError(
-            f"{archive}: its file {name!r} would be written outside the folder; this is not the "
-            "publisher's archive: delete it"
-        )
+    kind = stat.S_IFMT(info.external_attr >> 16)  # 0 from a system other than Unix
+    if path.is_absolute() or ".." in path.parts or "\\" in name or PureWindowsPath(name).drive:
+        problem = "would be written outside the folder"
+    elif not path.parts or not name.isprintable():
+        problem = "has no name that a file can have"
+    elif kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        problem = "is a link or a device"
+    else:
+        return
+    raise DataError(
+        f"{archive}: its file {name!r} {problem}; this is not the publisher's archive: delete it"
+    )
 
 
 def _is_in_place(path: Path) -> bool:

@@ -1,6 +1,8 @@
+import contextlib
 import random
 import re
 import shutil
+import stat
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -89,14 +91,59 @@ def test_the_shadows_that_macos_packs_are_left_out(tmp_path: Path) -> None:
     assert not (tmp_path / "__MACOSX").exists()
 
 
-@pytest.mark.parametrize("name", ["../out.txt", "set/../../out.txt", "/out.txt"])
-def test_no_file_leaves_the_root(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../out.txt",
+        "set/../../out.txt",
+        "/out.txt",
+        "../out/",
+        "__MACOSX/../../out.txt",
+        "..\\out.txt",
+        "set\\..\\..\\out.txt",
+        "C:\\out.txt",
+        "C:out.txt",
+        "\\\\host\\share\\out.txt",
+        "",
+        ".",
+        "out\ntxt",
+        "out.txt\0.jpg",
+    ],
+)
+def test_no_file_leaves_the_root_or_has_no_name(tmp_path: Path, name: str) -> None:
     root = tmp_path / "root"
     root.mkdir()
-    archive = packed(root / "set.zip", {"set/1.txt": b"1", name: b"out"})
-    with pytest.raises(DataError, match=rf"set\.zip: .*{re.escape(name)}' .*outside"):
+    archive = packed(root / "set.zip", {"set/1.txt": b"1"})
+    odd = zipfile.ZipInfo()
+    odd.filename = name  # as an argument it would be mended
+    with zipfile.ZipFile(archive, "a") as opened:
+        opened.writestr(odd, b"out")
+    with pytest.raises(DataError, match=rf"set\.zip: its file {re.escape(repr(name))} "):
         unpack(archive, root)
     assert sorted(tmp_path.rglob("*")) == [root, archive]
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFBLK, stat.S_IFCHR, stat.S_IFIFO])
+def test_links_and_devices_are_refused(tmp_path: Path, kind: int) -> None:
+    link = zipfile.ZipInfo("set/link")
+    link.external_attr = (kind | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.writestr("set/1.txt", b"1")
+        archive.writestr(link, b"/etc/passwd")
+    with pytest.raises(DataError, match=r"set\.zip: its file 'set/link' "):
+        unpack(tmp_path / "set.zip", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["set.zip"]
+
+
+def test_any_damaged_byte_is_one_message(tmp_path: Path) -> None:
+    whole = packed(tmp_path / "set.zip", {"é.txt": CONTENT[:20]}).read_bytes()
+    for position, byte in enumerate(whole):
+        root = tmp_path / str(position)
+        root.mkdir()
+        archive = root / "set.zip"
+        archive.write_bytes(whole[:position] + bytes([byte ^ 0x80]) + whole[position + 1 :])
+        with contextlib.suppress(DataError):
+            unpack(archive, root)
 
 
 @pytest.mark.parametrize("harm", ["text", "truncated", "flipped", "garbled"])
