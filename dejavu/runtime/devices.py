@@ -7,21 +7,21 @@ queried, because CUDA reads ``CUDA_VISIBLE_DEVICES`` only once, when it starts. 
 nothing is leased, and torch computes on whatever it finds, usually the CPU.
 """
 
-import fcntl
 import os
 import re
 import shlex
+import stat
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import product, takewhile
 from pathlib import Path
-from typing import TextIO
 
 from dejavu.runtime.errors import DejaVuError
+from dejavu.runtime.locks import lock, open_by_name
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 """Environment variable that lists the devices CUDA may use, by index, UUID or start of a UUID."""
@@ -76,7 +76,8 @@ def leased_devices(count: int = 1, slots: int = 1) -> Iterator[list[str]]:
 
     Raises:
         ValueError: an argument is below 1.
-        DejaVuError: there are devices, but fewer than ``count``.
+        DejaVuError: there are devices, but fewer than ``count``; or others can write into the
+            folder of the lock files, or its file system has no locks.
         OSError: the folder of the lock files cannot be written.
 
     Example:
@@ -161,12 +162,12 @@ def _wait(devices: list[str], count: int, slots: int) -> tuple[list[str], ExitSt
 def _lease(devices: list[str], count: int, slots: int) -> tuple[list[str], ExitStack] | None:
     """Lock a slot on each of ``count`` devices, or none at all."""
     leased: list[str] = []
-    with _open("gate") as gate, ExitStack() as locks:
+    with open_by_name(_path("gate")) as gate, ExitStack() as locks:
         # One job searches at a time, so that two jobs with several devices each cannot deadlock.
-        fcntl.flock(gate, fcntl.LOCK_EX)
+        lock(gate, wait=True)
         for slot, device in product(range(slots), devices):
-            if device not in leased and (lock := _lock(device, slot, slots > 1)):
-                locks.enter_context(lock)
+            if device not in leased and (slot_lock := _lock(device, slot, slots > 1)):
+                locks.enter_context(slot_lock)
                 leased.append(device)
             if len(leased) == count:
                 return leased, locks.pop_all()
@@ -176,12 +177,9 @@ def _lease(devices: list[str], count: int, slots: int) -> tuple[list[str], ExitS
 def _lock(device: str, slot: int, shared: bool) -> ExitStack | None:
     """Lock a device (shared or exclusively) and one of its slots; None if either is taken."""
     with ExitStack() as locks:
-        for name, kind in (
-            (device, fcntl.LOCK_SH if shared else fcntl.LOCK_EX),
-            (f"{device}.{slot}", fcntl.LOCK_EX),
-        ):
-            file = locks.enter_context(_open(name))
-            if not _locks(file, kind):
+        for name, is_shared in ((device, shared), (f"{device}.{slot}", False)):
+            file = locks.enter_context(open_by_name(_path(name)))
+            if not lock(file, is_shared):
                 return None
         file.truncate(0)
         file.write(f"process {os.getpid()} ({shlex.join(sys.argv[1:])})")
@@ -190,30 +188,35 @@ def _lock(device: str, slot: int, shared: bool) -> ExitStack | None:
     return None
 
 
-def _locks(file: TextIO, kind: int) -> bool:
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def _holders(devices: list[str]) -> Iterator[str]:
     """Yield the holder of each locked slot, as text."""
     for device in devices:
         for path in sorted(_path(device).parent.glob(f"{_path(device).name}.*")):
             with path.open(encoding="utf-8") as file:
-                if not _locks(file, fcntl.LOCK_SH):
+                if not lock(file, shared=True):
                     yield f"{device} is held by {file.read()}"
 
 
-def _open(name: str) -> TextIO:
-    """Open a lock file; closing it, or the end of the process, releases its lock."""
-    path = _path(name)
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    return path.open("a", encoding="utf-8")
-
-
 def _path(name: str) -> Path:
+    return _folder() / name.replace("/", "_")
+
+
+def _folder() -> Path:
+    """Return the folder of the lock files; everybody can guess its name, so it is checked.
+
+    Not in XDG_RUNTIME_DIR, which jobs of a scheduler do not share with a login, and which is
+    removed at the end of the last login, while a job that nohup protects still holds its lease.
+
+    Raises:
+        DejaVuError: others could have put it there, or can write into it.
+    """
     folder = Path(tempfile.gettempdir()) / f"dejavu-devices-{os.getuid()}"
-    return folder / name.replace("/", "_")
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not (stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()) or found.st_mode & 0o077:
+        raise DejaVuError(
+            f"{folder}: the leases of devices need a folder that is yours, with access for nobody "
+            "else (mode 0700), and no link; remove this one, or set TMPDIR to a folder of your own"
+        )
+    return folder

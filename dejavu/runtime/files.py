@@ -5,7 +5,6 @@ The temporary file of ``table.csv`` is ``.table.csv.tmp`` beside it. Git and DVC
 that writes the file overwrites them. Locks are kernel locks: they end with their process.
 """
 
-import fcntl
 import os
 import platform
 import shutil
@@ -13,7 +12,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+from dejavu.runtime.locks import lock, open_by_name
 
 _PROBE = bytes(1 << 16)
 
@@ -29,6 +30,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         path: file to write; its folder is created if missing.
 
     Raises:
+        DejaVuError: the temporary name is taken by a link, or the file system has no locks.
         OSError: the disk is full, the folder is read-only, ...; its ``filename`` is ``path``.
 
     Example:
@@ -43,7 +45,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.tmp")
     with _naming(path, temporary):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _held(temporary):
+        with _held(temporary, path):
             try:
                 with _asking_the_disk(temporary):
                     yield temporary
@@ -72,38 +74,41 @@ def locked(folder: Path) -> Iterator[None]:
     """Lock ``folder``; if another process holds the lock, print which one and wait for it.
 
     Raises:
+        DejaVuError: the file of the lock is a link, or its file system has no locks.
         OSError: the disk is full, the folder is read-only, ...; its ``filename`` is the file, or
             ``folder`` if the system names none.
     """
     with _naming(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "lock").open("a+", encoding="utf-8") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.seek(0)
-                holder = lock.read().strip() or "another process"
-                print(f"dejavu: {folder}: waiting for {holder}", file=sys.stderr, flush=True)
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            lock.truncate(0)
-            lock.write(f"process {os.getpid()} on {platform.node()}\n")
-            lock.flush()
+        with open_by_name(folder / "lock") as file:
+            if not lock(file):
+                file.seek(0)
+                _wait(file, folder, file.read().strip() or "another process")
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {platform.node()}\n")
+            file.flush()
             yield
 
 
+def _wait(file: IO[Any], path: Path, holder: str) -> None:
+    print(f"dejavu: {path}: waiting for {holder}", file=sys.stderr, flush=True)
+    lock(file, wait=True)
+
+
 @contextmanager
-def _held(temporary: Path) -> Iterator[None]:
-    """Lock a temporary file, and drop the leftovers of a killed process in it."""
+def _held(temporary: Path, path: Path) -> Iterator[None]:
+    """Lock a file's temporary one, and drop the leftovers of a killed process in it."""
     while True:
-        with temporary.open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with open_by_name(temporary) as file:
+            if not lock(file):
+                _wait(file, path, "the process that writes it")
             if _has_its_name_still(file, temporary):
                 file.truncate(0)
                 yield
                 return
 
 
-def _has_its_name_still(file: IO[bytes], path: Path) -> bool:
+def _has_its_name_still(file: IO[Any], path: Path) -> bool:
     """Tell whether no other process renamed or removed the file while this one waited for it."""
     with suppress(FileNotFoundError):
         return os.path.samestat(os.fstat(file.fileno()), path.stat())

@@ -1,5 +1,4 @@
 # What all phases share: the study's params, the hashes that decide staleness, the environment.
-import fcntl
 import os
 import platform
 import shutil
@@ -16,6 +15,7 @@ from dejavu.config import load_params
 from dejavu.datasets.reading.roots import ROOT_VARIABLE
 from dejavu.runtime.devices import visible_devices
 from dejavu.runtime.errors import DejaVuError
+from dejavu.runtime.locks import lock, open_by_name
 from dejavu.study.jobs import JOBS
 from dejavu.study.layout import Layout
 from dejavu.study.measurements import MEASUREMENTS
@@ -98,15 +98,17 @@ def refuse_second_run():
     """Hold a kernel lock while this process lives; a kill lets go of it."""
     global _run_lock
     Path(".snakemake").mkdir(exist_ok=True)
-    _run_lock = open(".snakemake/dejavu.lock", "a+")
     try:
-        fcntl.flock(_run_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        _run_lock = open_by_name(Path(".snakemake/dejavu.lock"))
+        is_held = not lock(_run_lock)
+    except DejaVuError as error:
+        raise WorkflowError(str(error)) from None
+    if is_held:
         _run_lock.seek(0)
         raise WorkflowError(
             f"another run is at work in this folder ({_run_lock.read().strip()}): wait for it, or "
             "stop it"
-        ) from None
+        )
     _run_lock.truncate(0)
     print(f"process {os.getpid()} on {platform.node()}", file=_run_lock, flush=True)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from dejavu.datasets.fetching.download import Download
 from dejavu.datasets.fetching.unpacking import is_unpacked, unpack
 from dejavu.runtime.errors import DataError
+from dejavu.runtime.locks import open_by_name
 from dejavu.runtime.progress import Progress, silent
 
 CHUNK = 1 << 20
@@ -173,7 +174,7 @@ def _transfer(download: Download, part: _Part, progress: Progress) -> None:
         total = None if response.length is None else done + response.length
         _require_expected_size(total, download, part)
         _require_space(total, part)
-        with part.path.open("ab") as file:
+        with open_by_name(part.path, "ab") as file:
             while chunk := _receive(response.read):
                 file.write(chunk)
                 done += len(chunk)

@@ -5,6 +5,7 @@ import hashlib
 import os
 import random
 import re
+import resource
 import shutil
 import socket
 import struct
@@ -327,12 +328,15 @@ def test_space_is_compared_before_the_transfer(
     assert fetch(described(site), tmp_path).read_bytes() == CONTENT
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is full")
 def test_a_disk_that_fills_up_is_told(site: Site, tmp_path: Path) -> None:
-    (tmp_path / ".file.bin.part").symlink_to("/dev/full")
-    (tmp_path / ".file.bin.part.version").write_text('"1"')
-    with pytest.raises(DataError, match=rf"file\.bin: .*{os.strerror(errno.ENOSPC)}"):
-        fetch(described(site), tmp_path, sleep=lambda seconds: pytest.fail("tried again"))
+    """A limit on the size of files acts like one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(DataError, match=rf"file\.bin: .*{os.strerror(errno.EFBIG)}"):
+            fetch(described(site), tmp_path, sleep=lambda seconds: pytest.fail("tried again"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_root_that_is_a_file_is_told(site: Site, tmp_path: Path) -> None:
