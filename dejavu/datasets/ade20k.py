@@ -10,6 +10,7 @@ from dejavu.datasets.fetching.download import Download
 from dejavu.datasets.reading.conventions import IGNORE_INDEX
 from dejavu.datasets.reading.decoding import read_indices
 from dejavu.datasets.reading.raw import Array, Entry, RawDataset, Variant
+from dejavu.datasets.reading.text import read_text
 from dejavu.runtime.errors import DataError
 
 NUM_CLASSES = 150
@@ -122,8 +123,8 @@ objectInfo150.txt"""
     def entries(self, split: str) -> list[Entry]:  # noqa: D102
         _check_classes(self.root / OBJECT_INFO)
         folder = FOLDERS[split]
-        images = (self.root / "images" / folder).glob("ADE_*.jpg")
-        labels = (self.root / "annotations" / folder).glob("ADE_*.png")
+        images = self.glob(f"images/{folder}/ADE_*.jpg")
+        labels = self.glob(f"annotations/{folder}/ADE_*.png")
         # An image lost in unpacking is still listed by its label file.
         names = {path.stem for path in (*images, *labels)}
         return [_entry(folder, name) for name in sorted(names)]
@@ -151,7 +152,7 @@ def _entry(folder: str, name: str) -> Entry:
 def _check_classes(path: Path) -> None:
     """Refuse a release with different classes, whose ids have other meanings."""
     try:
-        rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()[1:]]
+        rows = [line.split("\t") for line in read_text(path).splitlines()[1:]]
         synonyms = {int(row[0]): [name.strip() for name in row[-1].split(",")] for row in rows}
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read ({error}); unpack the download again") from None

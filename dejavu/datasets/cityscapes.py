@@ -106,7 +106,7 @@ camera/{train,val}/CITY/*_camera.json               camera_trainvaltest.zip, for
         return [self._entry(folder, city, name) for name, city in sorted(frames)]
 
     def shared_files(self, roles: Sequence[str]) -> list[str]:  # noqa: D102
-        cameras = self.root.glob(f"camera/*/*/*{SUFFIXES['camera']}") if "depth" in roles else ()
+        cameras = self.glob(f"camera/*/*/*{SUFFIXES['camera']}") if "depth" in roles else ()
         return [path.relative_to(self.root).as_posix() for path in cameras]
 
     def read_label(self, entry: Entry) -> Array:  # noqa: D102
@@ -134,7 +134,7 @@ camera/{train,val}/CITY/*_camera.json               camera_trainvaltest.zip, for
     def _frames(self, package: str, folder: str) -> set[tuple[str, str]]:
         """Return the names of the images of one package, with their cities."""
         suffix = SUFFIXES[package]
-        found = (self.root / package / folder).glob(f"*/*{suffix}")
+        found = self.glob(f"{package}/{folder}/*/*{suffix}")
         return {(path.name.removesuffix(suffix), path.parent.name) for path in found}
 
     def _entry(self, folder: str, city: str, name: str) -> Entry:

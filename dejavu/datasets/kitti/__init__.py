@@ -9,6 +9,7 @@ import numpy as np
 from dejavu.datasets.kitti.lidar import project, read_projection, read_scan
 from dejavu.datasets.reading.decoding import read_uint16
 from dejavu.datasets.reading.raw import Array, Entry, RawDataset, Variant
+from dejavu.datasets.reading.text import read_text
 from dejavu.runtime.errors import DataError
 
 TEST_DRIVES = frozenset(
@@ -32,6 +33,9 @@ _LINES = (
     re.compile(rf"{_DRIVE}/image_(?P<camera>0[23])/data/(?P<number>\d{{10}})\.(png|jpg)(\s.*)?"),
     re.compile(rf"{_DRIVE}\s+(?P<number>\d{{1,10}})\s+(?P<camera>[lr])"),
 )
+_SUFFIXES = (".png", ".jpg")
+"""Suffix of an image as published, and as monodepth's and monodepth2's instructions convert it."""
+
 _SIDES = {"l": "02", "r": "03"}
 
 
@@ -46,7 +50,8 @@ class _Frame(NamedTuple):
 
     @property
     def image(self) -> str:
-        return f"{self.folder}/image_{self.camera}/data/{self.number}.png"
+        """Path without its suffix."""
+        return f"{self.folder}/image_{self.camera}/data/{self.number}"
 
 
 class Dataset(RawDataset):
@@ -77,7 +82,7 @@ ROOT/
     2011_09_26/
       calib_cam_to_cam.txt, calib_velo_to_cam.txt                        (variant raw)
       2011_09_26_drive_0001_sync/
-        image_02/data/0000000000.png ...   (and image_03 if the lists name it)
+        image_02/data/0000000000.png ...   (or .jpg; and image_03 if the lists name it)
         velodyne_points/data/0000000000.bin ...                          (variant raw)
   data_depth_annotated/            (variant improved)
     train/2011_09_26_drive_0001_sync/proj_depth/groundtruth/image_02/0000000005.png ...
@@ -124,13 +129,18 @@ ROOT may be a folder of links to where the parts are."""
     def _entry(self, frame: _Frame, depth: str) -> Entry:
         # Named like the images of the depth benchmark's own selection.
         name = f"{frame.drive}_sync_image_{frame.number}_image_{frame.camera}"
-        return Entry(name, frame.drive, {"image": self._raw + frame.image, "depth": depth})
+        return Entry(name, frame.drive, {"image": self._image(frame), "depth": depth})
+
+    def _image(self, frame: _Frame) -> str:
+        """Return the path of an image: the published PNG file, or else a JPEG made of it."""
+        png, jpg = (f"{self._raw}{frame.image}{suffix}" for suffix in _SUFFIXES)
+        return jpg if (self.root / jpg).exists() and not (self.root / png).exists() else png
 
     def _listed(self, split: str) -> list[_Frame]:
         """Read the listed frames of a split."""
         path = self.root / _LISTS[split]
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = read_text(path).splitlines()
         except FileNotFoundError:
             raise self.missing(_LISTS[split]) from None
         except (OSError, ValueError) as error:
@@ -153,41 +163,47 @@ ROOT may be a folder of links to where the parts are."""
                 f"{where}: {frame.drive} is not one of the 28 drives with test images of the Eigen "
                 "split: are the two lists swapped, or of another split?"
             )
-        image = self.root / (self._raw + frame.image)
+        image = self.root / self._image(frame)
         if not image.exists():
             raise DataError(
                 f"{where}: names {image}, which is missing: unpack {frame.drive}_sync.zip"
             )
 
     def shared_files(self, roles: Sequence[str]) -> list[str]:  # noqa: D102
-        calibrations = self.root.glob(f"{self._raw}*/calib_*.txt")
+        calibrations = self.glob(f"{self._raw}*/calib_*.txt")
         return [path.relative_to(self.root).as_posix() for path in calibrations]
 
     def notes(self) -> list[str]:  # noqa: D102
-        if (self.root / _LISTS["train"]).exists():
-            return []
-        return [
-            f"no {_LISTS['train']}: trained on every drive without test images, not Eigen's list"
-        ]
+        notes = []
+        if not (self.root / _LISTS["train"]).exists():
+            notes.append(
+                f"no {_LISTS['train']}: trained on every drive without test images, not Eigen's "
+                "list"
+            )
+        if self.glob(f"{self._raw}*/*_sync/image_0[23]/data/*.jpg"):
+            notes.append("images are JPEG files, which were made of the published PNG with a loss")
+        return notes
 
     def _outside_test(self) -> list[_Frame]:
         """List the left colour images of all drives without test images."""
         drives = {
-            path.name.removesuffix("_sync"): path
-            for path in self.root.glob(f"{self._raw}*/*_drive_*_sync")
+            path.name.removesuffix("_sync"): path.relative_to(self.root)
+            for path in self.glob(f"{self._raw}*/*_drive_*_sync")
         }
         return [
-            _Frame(drive, image.stem, "02")
+            _Frame(drive, number, "02")
             for drive, path in drives.items()
             if drive not in TEST_DRIVES
-            for image in path.glob("image_02/data/*.png")
+            for number in sorted(
+                {i.stem for s in _SUFFIXES for i in self.glob(f"{path}/image_02/data/*{s}")}
+            )
         ]
 
     def _depths(self, frames: Sequence[_Frame], every_drive: bool) -> dict[_Frame, str]:
         """Return the ground-truth file of each frame that has one."""
         if self.variant_name == "raw":
             return {f: f"{self._raw}{f.folder}/velodyne_points/data/{f.number}.bin" for f in frames}
-        drives = self.root.glob(f"{_ANNOTATED}/*/*_drive_*_sync")
+        drives = self.glob(f"{_ANNOTATED}/*/*_drive_*_sync")
         folders = {path.name: f"{_ANNOTATED}/{path.parent.name}/{path.name}" for path in drives}
         depths = {}
         for frame in frames:

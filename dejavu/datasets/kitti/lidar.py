@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from dejavu.datasets.reading.raw import Array
+from dejavu.datasets.reading.text import read_text
 from dejavu.runtime.errors import DataError
 
 _VALUES_PER_POINT = 4
@@ -104,7 +105,7 @@ def project(points: Array, projection: Projection) -> Array:
 
 def _read_calibration(path: Path) -> dict[str, str]:
     try:
-        text = path.read_text(encoding="ascii")
+        text = read_text(path)
     except FileNotFoundError:
         raise DataError(
             f"{path}: is missing: unpack that day's calibration, {path.parent.name}_calib.zip"

@@ -13,6 +13,7 @@ from dejavu.datasets.reading.conventions import IGNORE_INDEX
 from dejavu.datasets.reading.decoding import read_colours, read_indices
 from dejavu.datasets.reading.normals_from_depth import normals_from_depth
 from dejavu.datasets.reading.raw import Array, Entry, RawDataset, Variant
+from dejavu.datasets.reading.text import read_text
 from dejavu.runtime.errors import DataError
 
 MAT = "nyu_depth_v2_labeled.mat"
@@ -262,7 +263,7 @@ gt_sets/{train,val}.txt         a NAME per line"""
     def entries(self, split: str) -> list[Entry]:  # noqa: D102
         path = self.root / "gt_sets" / ("train.txt" if split == "train" else "val.txt")
         try:
-            names = sorted(path.read_text(encoding="utf-8").split())
+            names = sorted(read_text(path).split())
         except (OSError, ValueError) as error:
             raise DataError(f"{path}: cannot be read ({error}); unpack the bundle again") from None
         if not names:

@@ -171,6 +171,14 @@ class RawDataset(ABC):
         """Return the file name of a predicted label map that the official tools expect."""
         return f"{entry.name}.png"
 
+    def glob(self, pattern: str) -> list[Path]:
+        """Return the files and folders below the root that match, sorted, without hidden ones.
+
+        macOS adds a hidden ``._NAME`` beside each NAME that it copies to a disk of another kind.
+        """
+        found = self.root.glob(pattern)
+        return sorted(p for p in found if not _is_hidden(p.relative_to(self.root)))
+
     def missing(self, path: Path | str) -> DataError:
         """Return the error for a missing ``path`` (from the root), with the expected tree."""
         return DataError(
@@ -231,6 +239,10 @@ def _shuffled(group: str) -> str:
 
 def _missing_markers(root: Path, markers: Iterable[str]) -> list[str]:
     return [marker for marker in markers if not (root / marker).exists()]
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _folders(root: Path) -> list[Path]:

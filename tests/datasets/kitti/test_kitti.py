@@ -137,6 +137,27 @@ def test_without_a_train_list_all_drives_without_test_images_are_trained_on(copy
     assert len(opened(copy, "raw").entries("train")) == len(before) + 1
 
 
+@pytest.mark.parametrize("listed", [True, False])
+def test_images_may_have_been_converted_to_jpeg(copy: Path, listed: bool) -> None:
+    if not listed:
+        (copy / TRAIN_LIST).unlink()
+    before = {e.name: e for e in both(opened(copy, "raw"))}
+    image = opened(copy, "raw").read(next(iter(before.values())), "image")
+    assert not any("JPEG" in note for note in opened(copy).notes())
+    for path in copy.glob("raw/*/*/image_02/data/*.png"):
+        Image.open(path).save(path.with_suffix(".jpg"), quality=95)
+        path.unlink()
+    dataset = opened(copy, "raw")
+    found = {e.name: e for e in both(dataset)}
+    assert [*found] == [*before]
+    for name, entry in found.items():
+        published = before[name].files
+        assert entry.files == published | {"image": published["image"].replace(".png", ".jpg")}
+    converted = dataset.read(next(iter(found.values())), "image")
+    assert 0 < abs(converted.astype(int) - image).mean() < 5
+    assert any("JPEG" in note for note in dataset.notes())
+
+
 def test_there_are_28_test_drives() -> None:
     assert len(TEST_DRIVES) == 28
     assert builder.TEST_DRIVE in TEST_DRIVES
