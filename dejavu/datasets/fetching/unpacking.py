@@ -74,9 +74,7 @@ def unpack(archive: Path, root: Path, progress: Progress = silent) -> None:
 def _unpack_all(opened: zipfile.ZipFile, archive: Path, root: Path, progress: Progress) -> None:
     for info in opened.infolist():
         _require_plain(info, archive)
-    # macOS adds a metadata file for every file, with the same suffix.
-    shadows = "__MACOSX/"
-    files = [f for f in opened.infolist() if not (f.is_dir() or f.filename.startswith(shadows))]
+    files = [f for f in opened.infolist() if not (f.is_dir() or _is_shadow(f.filename))]
     missing = [info for info in files if not _is_there(root / info.filename, info)]
     needed = sum(info.file_size for info in missing)
     free = shutil.disk_usage(root).free
@@ -115,6 +113,11 @@ def _require_plain(info: zipfile.ZipInfo, archive: Path) -> None:
     raise DataError(
         f"{archive}: its file {name!r} {problem}; this is not the publisher's archive: delete it"
     )
+
+
+def _is_shadow(name: str) -> bool:
+    """Tell whether macOS added a file: it packs one for every file, with the same suffix."""
+    return name.startswith("__MACOSX/") or PurePosixPath(name).name.startswith("._")
 
 
 def _is_in_place(path: Path) -> bool:
