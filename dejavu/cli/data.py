@@ -66,9 +66,10 @@ def check(
     """Decode every image of a data set once; print a summary, or each problem and its fix."""
     from dejavu.config import load_params
     from dejavu.data.check import check_dataset
-    from dejavu.datasets.reading.roots import data_root
+    from dejavu.datasets.reading.roots import data_root, use_root
     from dejavu.study.layout import Layout
 
+    use_root(root)
     study = load_params(params) if params else None
     data = study.data if study else _data_params(name, variant)
     if data.name != name:
@@ -80,7 +81,7 @@ def check(
             f"--task: {name} ({data.variant_name}) has no ground truth for {', '.join(unknown)}; "
             f"it has: {', '.join(offered)}"
         )
-    folder, layout = root or data_root(name), Layout(study) if study else None
+    folder, layout = data_root(name), Layout(study) if study else None
     with recorded("data", layout) if layout else nullcontext():
         with progress_bar(f"checking {name}") as step:
             checked = check_dataset(name, data.variant_name, folder, tasks, data.val, jobs, step)
@@ -95,10 +96,11 @@ def download(name: NameArgument, root: RootOption = None) -> None:
     """Download a data set that needs no registration; resume it if interrupted, and verify it."""
     from dejavu.datasets.fetching.http import obtain
     from dejavu.datasets.reading.registry import dataset_class
-    from dejavu.datasets.reading.roots import data_root
+    from dejavu.datasets.reading.roots import data_root, use_root
 
     _data_params(name, None)
-    kind, folder = dataset_class(name), root or data_root(name)
+    use_root(root)
+    kind, folder = dataset_class(name), data_root(name)
     if not kind.downloads:
         raise DataError(f"{kind.title} cannot be downloaded automatically: {kind.source}")
     with progress_bar(f"downloading {name}") as step:

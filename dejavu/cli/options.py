@@ -29,7 +29,7 @@ ExpectOption = Annotated[
     typer.Option(help="Stop unless the run has this hash; set by the workflow."),
 ]
 RootOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         help="Folder of the data set; by default DEJAVU_ROOT, or data/raw/NAME.",
         metavar="DIR",

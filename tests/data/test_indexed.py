@@ -278,7 +278,7 @@ def test_a_folder_that_is_given_goes_before_the_environments(
     monkeypatch.setenv("DEJAVU_ROOT", "/first")
     use_root(None)
     assert data_root("kitti") == Path("/first")
-    use_root(Path("/second"))
+    use_root("/second")
     assert data_root("kitti") == Path("/second")
     monkeypatch.setenv("DEJAVU_ROOT", "")
     assert data_root("kitti") == Path("data/raw/kitti")

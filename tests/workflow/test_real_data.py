@@ -1,5 +1,6 @@
 """The five studies of real data, end to end, on tiny data sets in the official layouts."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -94,12 +95,14 @@ def served(tmp_path: Path) -> Iterator[str]:
 
 def test_a_rule_downloads_what_needs_no_registration(served: str, tmp_path: Path) -> None:
     """Of the real data set all but the address and the checksum."""
+    archive = tmp_path / "site/ADEChallengeData2016.zip"
+    checksum = f"sha256:{hashlib.sha256(archive.read_bytes()).hexdigest()}"
     tree, root = clone(tmp_path / "clone"), tmp_path / "root"
     source = tree / "dejavu/datasets/ade20k.py"
     text = source.read_text()
     address = "http://data.csail.mit.edu/places/ADEchallenge/"
     assert f'"{address}' in text
-    text = re.sub(r'checksum="sha1:.*?"', "checksum=None", text)
+    text = re.sub('checksum="sha1:.*?"', f'checksum="{checksum}"', text)
     source.write_text(text.replace(f'"{address}', f'"{served}/', 1))
     flags = ("--configfile", "params/ade20k.yaml", "--config", f"root={root}")
     run(tree, "snakemake", "--cores", "1", "downloaded", *flags)
@@ -134,6 +137,24 @@ def test_a_study_runs_from_a_download_to_its_tables(
     command = f"snakemake --cores all --configfile params/{name}.yaml --config root=DIR"
     assert command in (results / "report.html").read_text()
     assert str(roots[name]) not in (tree / f"data/{name}/manifest.json").read_text()
+
+
+@pytest.mark.parametrize("name", ["my set #1", "2024_05", "~/ade"])
+def test_a_root_is_read_as_it_was_typed(
+    name: str, tree: Path, roots: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = tree / name if name[0] != "~" else tmp_path / "ade"
+    folder.symlink_to(roots["ade20k"])
+    flags = (*study_flags("ade20k"), "-R", "check_data", "--config", f"root={name}")
+    manifest = "data/ade20k/manifest.json"
+    run(tree, "env", f"HOME={tmp_path}", "snakemake", *flags, "--", manifest)
+    said = (tree / "logs/ade20k/check_data.log").read_text()
+    assert f"in {folder if name[0] == '~' else name} is in order" in said
+
+
+def test_an_empty_root_is_refused(tree: Path) -> None:
+    said = run(tree, "snakemake", "-n", *study_flags("ade20k"), "--config", "root=", expect=1)
+    assert "the root is empty" in said
 
 
 def test_a_moved_folder_makes_nothing_stale(

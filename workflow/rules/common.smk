@@ -12,7 +12,7 @@ from snakemake.settings.types import DeploymentMethod
 sys.path.insert(0, workflow.basedir)
 
 from dejavu.config import load_params
-from dejavu.datasets.reading.roots import ROOT_VARIABLE
+from dejavu.datasets.reading.roots import use_root
 from dejavu.runtime.devices import visible_devices
 from dejavu.runtime.errors import DejaVuError
 from dejavu.runtime.locks import lock, open_by_name
@@ -62,8 +62,7 @@ def read_study():
     """
     files = [Path(file) for file in workflow.configfiles] or [Path("params/default.yaml")]
     given = dict(workflow.config_settings.config)
-    if root := given.pop("root", None):
-        os.environ.update({ROOT_VARIABLE: str(root)})
+    given.pop("root", None)
     if len(files) > 1 or given:
         raise WorkflowError(
             "a study is one complete params file: give a single --configfile and no --config but "
@@ -71,9 +70,20 @@ def read_study():
             "file"
         )
     try:
+        use_root(given_root())
         return os.path.relpath(files[0]), Layout(load_params(files[0]))
     except DejaVuError as error:
         raise WorkflowError(f"wrong params: {error}") from None
+
+
+def given_root():
+    """Return the folder in --config root=DIR as it was typed, or None.
+
+    Snakemake reads the values of --config as YAML: 2024_05 as a number, what follows a # as a
+    comment.
+    """
+    entries = dict(entry.split("=", 1) for entry in workflow.config_settings.config_args or ())
+    return entries.get("root")
 
 
 def fall_back_without_conda():
