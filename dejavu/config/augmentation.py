@@ -4,10 +4,10 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from dejavu.config.base import Count, Section
+from dejavu.config.base import FROM_LIST, Count, Section
 
 Index = Annotated[int, Field(ge=0)]
-Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Factor = Annotated[float, Field(gt=0)]
 Strength = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -18,11 +18,11 @@ class AugmentationParams(Section):
     drawn uniformly from [1 - s, 1 + s].
     """
 
-    border: tuple[Index, Index, Index, Index] | None = Field(
+    border: Annotated[tuple[Index, Index, Index, Index], FROM_LIST] | None = Field(
         None,
         description="fixed crop [top, bottom, left, right] in pixels; bottom and right excluded",
     )
-    scale: tuple[Factor, Factor] | None = Field(
+    scale: Annotated[tuple[Factor, Factor], FROM_LIST] | None = Field(
         None, description="range of the zoom factor, drawn uniformly"
     )
     scale_depth: bool = Field(
@@ -34,7 +34,7 @@ class AugmentationParams(Section):
         le=180,
         description="maximum rotation in either direction, degrees, drawn uniformly",
     )
-    crop: tuple[Count, Count] | None = Field(
+    crop: Annotated[tuple[Count, Count], FROM_LIST] | None = Field(
         None, description="height and width of a random crop; smaller images are padded"
     )
     brightness: Strength = Field(0.0, description="strength of the brightness jitter")
@@ -43,7 +43,7 @@ class AugmentationParams(Section):
     hue: float = Field(
         0.0, ge=0, le=0.5, description="maximum hue shift, as a fraction of the circle"
     )
-    gamma: tuple[Factor, Factor] | None = Field(
+    gamma: Annotated[tuple[Factor, Factor], FROM_LIST] | None = Field(
         None, description="range of the gamma-correction exponent, drawn uniformly"
     )
 

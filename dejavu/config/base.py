@@ -5,16 +5,25 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Label = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+from dejavu.config.scalars import shortened
+
+Label = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=100)]  # a file's name
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(gt=0)]
 
+FROM_LIST = Field(strict=False)
+"""Marks a tuple, which a file gives as a list."""
+
 
 class Section(BaseModel):
-    """A section of the params: frozen; unknown keys are errors."""
+    """A section of the params: frozen; unknown keys are errors, and no value is converted.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    So 6.0, true and "6" are no integers and 1 is no boolean. An integer is a number, too: where a
+    fraction may stand, 1 and 1.0 are the same.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -25,6 +34,7 @@ class Section(BaseModel):
                 near = difflib.get_close_matches(str(key), cls.model_fields, n=1)
                 valid = f"valid keys: {', '.join(cls.model_fields)}"
                 raise ValueError(
-                    f"unknown key {key!r}; " + (f"did you mean {near[0]!r}?" if near else valid)
+                    f"unknown key {shortened(repr(key))}; "
+                    + (f"did you mean {near[0]!r}?" if near else valid)
                 )
         return tree

@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from dejavu.config.base import Count, Fraction, Section
+from dejavu.config.base import FROM_LIST, Count, Fraction, Section
 from dejavu.runtime.declarations import declarations
 
-Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Scale = Annotated[float, Field(gt=0)]
 
 
 class EvaluationParams(Section):
@@ -21,7 +21,7 @@ class EvaluationParams(Section):
     scales: list[Scale] = Field(
         [1.0], min_length=1, description="sizes of the image whose predictions are averaged"
     )
-    window: tuple[Count, Count] | None = Field(
+    window: Annotated[tuple[Count, Count], FROM_LIST] | None = Field(
         None, description="height and width in pixels of a sliding window; null: the whole image"
     )
     overlap: float = Field(
@@ -36,9 +36,7 @@ class EvaluationParams(Section):
     )
     edge_width: Count = Field(2, description="half-width of depth and normal edge bands in pixels")
     min_depth: float = Field(1e-3, gt=0, description="nearest depth scored, metres")
-    max_depth: float = Field(
-        20.0, gt=0, allow_inf_nan=False, description="farthest depth scored, metres"
-    )
+    max_depth: float = Field(20.0, gt=0, description="farthest depth scored, metres")
     depth_crop: Literal["none", "eigen", "garg"] = Field(
         "none", description="pixels scored: all, Eigen's crop of NYUv2, or Garg's of KITTI"
     )

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel
 
 from dejavu.config import Params
+from dejavu.config.parsing import MAX_BYTES, MAX_VALUES
+from dejavu.config.scalars import write_yaml
 
 _WIDTH = 88
 
@@ -57,6 +58,17 @@ _HEADER = """\
 # (a study file is complete: it is never merged with this one).
 """
 
+_VALUES = f"""
+Snakemake reads YAML 1.1 and DVC YAML 1.2, to which `010` is 8 or 10, `1e-4` text or a number,
+`yes` true or text. So a number is what JSON calls one, with a point and a sign where it has an
+exponent (`1.0e-4`); what the two would read differently is refused with the form to write.
+Nothing is converted: 6.0, true and '6' are no integers and 1 is no boolean, but an integer may
+stand for any number. Every number is finite, whole numbers go up to 2^53. Keys are text. Tags,
+directives and a key given twice are refused; anchors and `<<` work. A file has at most {
+    MAX_BYTES // 1024
+} KiB and {MAX_VALUES} values.
+"""
+
 
 def generated_files() -> dict[Path, str]:
     """Return the text of every generated file, by its path from the repository's root."""
@@ -96,7 +108,7 @@ def _yaml_section(section: BaseModel, indent: str) -> Iterator[str]:
 
 
 def _flow(value: Any) -> str:
-    text: str = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000)
+    text = write_yaml(value, default_flow_style=True, width=10_000)
     return text.removesuffix("\n").removesuffix("\n...")
 
 
@@ -107,6 +119,8 @@ def render_reference() -> str:
         "",
         "Generated from `dejavu/config/` by `make params`. A study file may have only these keys; "
         "a key without a default is required.",
+        "",
+        " ".join(_VALUES.split()),
     ]
     for section in dict.fromkeys(_sections(Params)):
         lines += ["", f"## {section.__name__}", "", _text(section), ""]

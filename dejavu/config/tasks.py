@@ -35,9 +35,7 @@ class DepthParams(Section):
         "log", description="mapping from output to metres"
     )
     near: float = Field(0.1, gt=0, description="smallest depth that can be predicted, metres")
-    far: float = Field(
-        20.0, gt=0, allow_inf_nan=False, description="largest depth that can be predicted, metres"
-    )
+    far: float = Field(20.0, gt=0, description="largest depth that can be predicted, metres")
     bins: int = Field(
         64, ge=2, description="number of depths from near to far, log-spaced (bins only)"
     )

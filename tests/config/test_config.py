@@ -233,6 +233,49 @@ def test_wrong_params_name_the_key_and_the_fix(path: str, value: Any, expected: 
     assert expected in found
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "fix"),
+    [
+        ("train.steps", 6.0, "write 6"),
+        ("train.steps", True, "integer"),
+        ("train.steps", "6", "integer"),
+        ("train.flip", 1, "boolean"),
+        ("train.flip", "no", "boolean"),
+        ("train.learning_rate", True, "number"),
+        ("train.learning_rate", "0.1", "number"),
+        ("train.learning_rate", float("inf"), "finite"),
+        ("train.power", float("nan"), ""),
+        ("train.augmentation.crop", [64, 64.0], "write 64"),
+        ("train.augmentation.scale", [0.5, float("inf")], "finite"),
+        ("seeds", [False], "integer"),
+        ("study", 2024, 'quote it: "2024"'),
+        ("data.variant", True, 'quote it: "true"'),
+        ("methods.dejavu-spatial.dejavu.gamma", True, "dictionary"),
+        ("methods.dejavu-spatial.dejavu.gamma.depth", float("inf"), "finite"),
+        ("methods.dejavu-spatial.dejavu.distance.mse", float("inf"), "finite"),
+        ("methods.dejavu-spatial.dejavu.redaction.keep", "0.1", "number"),
+        ("methods.dejavu-spatial.dejavu.redaction.block", 8.0, "write 8"),
+        ("methods.baseline.steps_factor", float("inf"), "finite"),
+        ("gap.candidates", [{"name": "low_pass", "cutoff": False}], "number"),
+    ],
+)
+def test_no_value_is_converted_and_every_number_is_finite(path: str, value: Any, fix: str) -> None:
+    found = message(with_value(path, value))
+    assert found.startswith(f"study.yaml: {path}")
+    assert fix in found
+
+
+def test_a_whole_number_may_stand_where_a_fraction_may() -> None:
+    one, same = with_value("train.learning_rate", 1), with_value("train.learning_rate", 1.0)
+    assert parse_params(one, "x").model_dump_json() == parse_params(same, "x").model_dump_json()
+
+
+def test_a_message_lists_some_errors_and_counts_the_others() -> None:
+    found = message(with_value("seeds", [-1] * 500)).splitlines()
+    assert len(found) < 30
+    assert found[-1] == f"study.yaml: and {500 - len(found) + 1} errors more"
+
+
 def test_features_are_a_control_of_the_crm() -> None:
     tree = with_value("methods.dejavu-spatial.dejavu.condition", "features")
     arm = tree["methods"]["dejavu-spatial"]
@@ -300,7 +343,7 @@ def test_every_error_is_reported_at_once() -> None:
         ("a: [1", "not valid YAML"),
         ("study: a\nstudy: b\n", "key 'study' is given twice"),
         ("- a\n", "must be a mapping of keys, not list"),
-        ("", "must be a mapping of keys, not NoneType"),
+        ("", "is empty"),
     ],
 )
 def test_a_file_that_is_no_study_is_named(tmp_path: Path, text: str, expected: str) -> None:

@@ -5,9 +5,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import yaml
 
 from dejavu.config import load_params
+from dejavu.runtime.errors import ParamsError
 from dejavu.study.jobs import job_of
 from dejavu.study.layout import Layout
 from tests.support.pipeline import run, write_study
@@ -92,6 +94,17 @@ def test_wrong_params_stop_the_plan_and_name_the_key(fresh: Path) -> None:
     path.write_text(path.read_text().replace("  steps:", "  stepps:", 1))
     said = refused(fresh)
     assert "params/default.yaml: train: unknown key 'stepps'; did you mean 'steps'?" in said
+
+
+def test_the_plan_reads_yaml_as_the_verbs_do(fresh: Path) -> None:
+    """Snakemake itself reads 8, DVC 10."""
+    path = fresh / "params/mine.yaml"
+    text = (fresh / "params/default.yaml").read_text().replace("seeds: [0, 1, 2]", "seeds: [010]")
+    path.write_text(text)
+    with pytest.raises(ParamsError) as caught:
+        load_params(path)
+    said = refused(fresh, "--configfile", "params/mine.yaml")
+    assert str(caught.value).removeprefix(f"{fresh}/") in said
 
 
 def test_a_missing_study_file_is_named(fresh: Path) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from dejavu.config.reading import read_tree
+from dejavu.config.scalars import write_yaml
 from dejavu.study.jobs import Job
 from dejavu.study.layout import Layout
 from dejavu.study.measurements import MEASUREMENTS
@@ -30,7 +30,7 @@ def write_params(file: Path, folder: Path, steps: int) -> None:
         folder: output folder.
         steps: number of training steps to compare at each end of a run.
     """
-    tree: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    tree = read_tree(file)
     changes: dict[str, dict[str, Any]] = {
         "data": {"cache": False},
         "train": {"log_every": 1, "checkpoint_every": steps, "processes": 1, "workers": 0},
@@ -50,7 +50,7 @@ def write_params(file: Path, folder: Path, steps: int) -> None:
     if "warmup" in short["train"]:
         short["train"]["warmup"] = min(short["train"]["warmup"], steps)
     for path, content in ((LONG, tree), (SHORT, short)):
-        (folder / path).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        (folder / path).write_text(write_yaml(content), encoding="utf-8")
 
 
 def plan_steps(
