@@ -19,6 +19,7 @@ from dejavu.runtime.errors import DataError
 from tests.support.builders import ade20k as builder
 from tests.support.builders.scenes import scene
 from tests.support.listings import read_all_without_writing, shuffle_listings
+from tests.support.png import write_png
 from tests.support.studies import Downloads
 
 few = settings(max_examples=15)
@@ -96,10 +97,18 @@ def test_a_palette_file_is_read_by_its_values_not_its_colours(copy: Path) -> Non
     path = dataset.path(entry, "label")
     with Image.open(path) as stored:
         stored.load()
-    stored.putpalette([255 - value // 3 for value in range(768)])
+    stored.putpalette([255 - value // 2 % 256 for value in range(768)])
     assert stored.mode == "P"
     stored.save(path)
     assert np.array_equal(dataset.read(entry, "label"), expected)
+
+
+def test_ids_stored_with_4_bits_keep_their_classes(copy: Path) -> None:
+    """1, 4 and 6 are wall, floor and ceiling; stretched to 8 bits, they would be other classes."""
+    dataset = opened(copy)
+    entry = dataset.entries("train")[0]
+    write_png(dataset.path(entry, "label"), np.array([[0, 1], [4, 6]]), bits=4)
+    assert dataset.read(entry, "label").tolist() == [[IGNORE_INDEX, 0], [3, 5]]
 
 
 def test_ids_of_labels_read_back_as_the_labels(root: Path) -> None:
@@ -193,14 +202,21 @@ def test_an_id_that_is_not_defined_is_refused(copy: Path, value: int) -> None:
         dataset.read(entry, "label")
 
 
-@pytest.mark.parametrize(("role", "mode"), [("label", "RGB"), ("label", "I;16"), ("image", "I;16")])
-def test_a_file_of_another_depth_is_refused(copy: Path, role: str, mode: str) -> None:
+@pytest.mark.parametrize(
+    ("role", "mode", "message"),
+    [
+        ("label", "RGB", "is a PNG of 8-bit RGB"),
+        ("label", "I;16", "is a PNG of 16-bit grey"),
+        ("image", "I;16", "has 16 bits a channel"),
+    ],
+)
+def test_a_file_of_another_depth_is_refused(copy: Path, role: str, mode: str, message: str) -> None:
     """Also: the full ADE20K's own annotations, whose ids are spread over R and G."""
     dataset = opened(copy)
     entry = dataset.entries("train")[0]
     path = dataset.path(entry, role)
     Image.new(mode, (96, 64)).save(path, format="PNG")
-    with pytest.raises(DataError, match=rf"{entry.files[role]}: is an image of mode {mode}"):
+    with pytest.raises(DataError, match=rf"{entry.files[role]}: {message}"):
         dataset.read(entry, role)
 
 

@@ -290,9 +290,9 @@ def test_an_id_that_is_not_defined_is_refused(copy: Path, value: int) -> None:
 @pytest.mark.parametrize(
     ("role", "mode", "message"),
     [
-        ("label", "RGB", "mode RGB; expected an 8-bit PNG with one channel"),
-        ("label", "I;16", "mode I;16; expected an 8-bit PNG with one channel"),
-        ("depth", "L", "mode L; expected a 16-bit PNG"),
+        ("label", "RGB", "8-bit RGB; expected an 8-bit PNG with one channel"),
+        ("label", "I;16", "16-bit grey; expected an 8-bit PNG with one channel"),
+        ("depth", "L", "8-bit grey; expected a 16-bit PNG"),
     ],
 )
 def test_a_file_of_another_depth_is_refused(copy: Path, role: str, mode: str, message: str) -> None:

@@ -24,6 +24,7 @@ from dejavu.runtime.errors import DataError
 from tests.support.builders import coco as builder
 from tests.support.builders.scenes import scene
 from tests.support.listings import read_all_without_writing
+from tests.support.png import write_png
 from tests.support.studies import Downloads
 
 VAL = "annotations/panoptic_val2017"
@@ -183,14 +184,28 @@ def test_a_label_without_annotation_is_refused(copy: Path) -> None:
         opened(copy).read(entry, "label")
 
 
-@pytest.mark.parametrize("mode", ["L", "RGBA", "P"])
-def test_labels_that_are_not_colours_are_refused(copy: Path, mode: str) -> None:
+@pytest.mark.parametrize("factor", [1, 257])
+def test_segments_stored_with_16_bits_a_channel_keep_their_categories(
+    copy: Path, factor: int
+) -> None:
+    """The upper bytes alone would be void everywhere."""
+    dataset = opened(copy)
+    entry = dataset.entries("test")[0]
+    expected = dataset.read(entry, "label")
+    path = dataset.path(entry, "label")
+    write_png(path, np.asarray(Image.open(path)).astype(int) * factor, 16, "RGB")
+    np.testing.assert_array_equal(dataset.read(entry, "label"), expected)
+    assert len(np.unique(expected)) > 2
+
+
+@pytest.mark.parametrize(("mode", "header"), [("L", "8-bit grey"), ("P", "[1248]-bit palette")])
+def test_labels_that_are_not_colours_are_refused(copy: Path, mode: str, header: str) -> None:
     path = copy / f"{VAL}/000000000139.png"
     with Image.open(path) as image:
         changed = image.convert(mode)
     changed.save(path)
     dataset = opened(copy)
-    with pytest.raises(DataError, match=rf"139\.png: is an image of mode {mode}; expected .*RGB"):
+    with pytest.raises(DataError, match=rf"139\.png: is a PNG of {header}; expected .*RGB"):
         dataset.read(dataset.entries("test")[0], "label")
 
 

@@ -208,7 +208,7 @@ def spoil_png(path: Path, value: int) -> None:
         (
             "cityscapes",
             lambda path: Image.new("RGB", (96, 64)).save(path),
-            "mode RGB; expected an 8-bit PNG with one channel",
+            "8-bit RGB; expected an 8-bit PNG with one channel",
         ),
         ("cityscapes", lambda path: path.write_bytes(path.read_bytes()[:60]), "cannot be decoded"),
     ],

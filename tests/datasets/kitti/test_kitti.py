@@ -258,7 +258,7 @@ def test_improved_depth_of_8_bits_is_refused(copy: Path) -> None:
     path = copy / entry.files["depth"]
     Image.fromarray(np.asarray(Image.open(path)).astype(np.uint8)).save(path)
     with pytest.raises(
-        DataError, match=r"0000000005\.png: is an image of mode L; expected a 16-bit"
+        DataError, match=r"0000000005\.png: is a PNG of 8-bit grey; expected a 16-bit"
     ):
         opened(copy).read(entry, "depth")
 
