@@ -7,6 +7,8 @@ BASE ?= origin/main
 REMOTE = $(shell $(BIN)/dvc config core.remote)
 # Tools find each other in the environment, activated or not.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Recipes read these from their environment, where the shell takes a name for nothing else.
+export BASE PUSH_REMOTE
 
 .PHONY: help install reproduce test lint types check soak tiny tiny-conda ci-plan ci-pull \
   ci-compare ci-push params phases readme gallery benchmarks docs lock clean
@@ -75,13 +77,13 @@ ci-pull: install ## bring what dvc.lock records from the default remote, where t
 
 ci-compare: install ## metrics, params and plots against BASE: build/comparison.md, build/plots
 	mkdir -p build && rm -rf build/plots
-	printf '## The study, compared with %s\n\nWhat is not listed is the same.\n\n' $(BASE) > build/comparison.md
-	dvc metrics diff --md --precision 4 $(BASE) >> build/comparison.md
-	dvc params diff --md $(BASE) >> build/comparison.md
-	dvc plots diff --out build/plots $(BASE)
+	printf '## The study, compared with %s\n\nWhat is not listed is the same.\n\n' "$$BASE" > build/comparison.md
+	dvc metrics diff --md --precision 4 "$$BASE" >> build/comparison.md
+	dvc params diff --md "$$BASE" >> build/comparison.md
+	dvc plots diff --out build/plots "$$BASE"
 
 ci-push: install ## send data and checkpoints to the remote that PUSH_REMOTE names
-	$(if $(PUSH_REMOTE),dvc push --remote $(PUSH_REMOTE),@echo "PUSH_REMOTE names no remote: nothing to push")
+	$(if $(value PUSH_REMOTE),dvc push --remote "$$PUSH_REMOTE",@echo "PUSH_REMOTE names no remote: nothing to push")
 
 params: install ## write params/default.yaml, params/schema.json and docs/params.md anew
 	python -m dejavu params --write

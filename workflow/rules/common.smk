@@ -1,6 +1,7 @@
 # What all phases share: the study's params, the hashes that decide staleness, the environment.
 import os
 import platform
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from snakemake.settings.types import DeploymentMethod
 sys.path.insert(0, workflow.basedir)
 
 from dejavu.config import load_params
-from dejavu.datasets.reading.roots import use_root
+from dejavu.datasets.reading.roots import ROOT_VARIABLE, use_root
 from dejavu.runtime.devices import visible_devices
 from dejavu.runtime.errors import DejaVuError
 from dejavu.runtime.locks import lock, open_by_name
@@ -94,6 +95,32 @@ def fall_back_without_conda():
         workflow.deployment_settings.deployment_method = methods - {DeploymentMethod.CONDA}
 
 
+def refuse_names():
+    """Refuse names that Snakemake cannot take, before any job.
+
+    The rules quote what they say to the shell. Snakemake does not, where it starts a job on a
+    cluster or activates a conda environment.
+    """
+    folders = {"the folder of this tree": str(workflow.basedir), "this folder": os.getcwd()}
+    names = folders | {"the params file": PARAMS_FILE}
+    strict = not workflow.local_exec or (
+        DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+    )
+    if strict:
+        names[f"the folder of the data ({ROOT_VARIABLE})"] = os.environ.get(ROOT_VARIABLE, "")
+        names["the Python that runs Snakemake"] = sys.executable
+    for what, name in names.items():
+        if not name.isprintable():
+            wrong = "characters that cannot be printed"
+        elif what in folders and re.search("[{}]", name):
+            wrong = "braces, which Snakemake takes for wildcards"
+        elif strict and not re.fullmatch(r"[\w@%+=:,./~ -]*", name):
+            wrong = "characters that a shell on a cluster or a conda environment would interpret"
+        else:
+            continue
+        raise WorkflowError(f"{what}, {name!r}, has {wrong} in its name: rename it")
+
+
 def refuse_default_storage():
     """With a default storage provider, files would be where the study's commands do not look."""
     if provider := workflow.storage_settings.default_storage_provider:
@@ -142,6 +169,11 @@ def writes(verb, category=None, **captions):
     return files
 
 
+def params_file(wildcards):
+    """The study's file as a rule's param; of a plain string, Snakemake fills the braces."""
+    return PARAMS_FILE
+
+
 def hashes(verb):
     """The params that make a verb's results stale, by name."""
     kind = JOBS[verb]
@@ -162,6 +194,7 @@ PARAMS_FILE, LAYOUT = read_study()
 STUDY = LAYOUT.params.study
 IS_ROOMS = LAYOUT.params.data.is_rooms
 fall_back_without_conda()
+refuse_names()
 refuse_default_storage()
 
 

@@ -18,11 +18,11 @@ if IS_ROOMS:
             mem_mb=1000,
         params:
             **hashes("data"),
-            file=PARAMS_FILE,
+            file=params_file,
         message:
             "Rendering the rooms of study {wildcards.study}"
         shell:
-            "python -m dejavu rooms --params {params.file} > {log} 2>&1"
+            "python -m dejavu rooms --params {params.file:q} > {log:q} 2>&1"
 
 else:
 
@@ -44,7 +44,7 @@ else:
         message:
             "Downloading {wildcards.name}"
         shell:
-            "python -m dejavu data download {wildcards.name} > {log} 2>&1"
+            "python -m dejavu data download {wildcards.name:q} > {log:q} 2>&1"
 
     rule downloaded:
         input:
@@ -66,13 +66,13 @@ else:
             mem_mb=memory_mb(2000),
         params:
             **hashes("data"),
-            file=PARAMS_FILE,
+            file=params_file,
             name=LAYOUT.params.data.name,
         message:
             "Checking the data set of study {wildcards.study}"
         shell:
-            "python -m dejavu data check {params.name} --params {params.file} --jobs {threads}"
-            " > {log} 2>&1"
+            "python -m dejavu data check {params.name:q} --params {params.file:q} --jobs {threads:q}"
+            " > {log:q} 2>&1"
 
     # A decoded copy of the images, where the params ask for one.
     rule cache_data:
@@ -91,12 +91,12 @@ else:
             mem_mb=memory_mb(2000),
         params:
             **hashes("cache"),
-            file=PARAMS_FILE,
+            file=params_file,
         message:
             "Decoding the {wildcards.split} images of study {wildcards.study}"
         shell:
-            "python -m dejavu data cache --split {wildcards.split} --params {params.file}"
-            " > {log} 2>&1"
+            "python -m dejavu data cache --split {wildcards.split:q} --params {params.file:q}"
+            " > {log:q} 2>&1"
 
 
 rule prepared:

@@ -18,13 +18,13 @@ rule evaluate:
         gpu=GPU,
     params:
         **hashes("evaluate"),
-        file=PARAMS_FILE,
+        file=params_file,
     message:
         "Scoring {wildcards.task}, {wildcards.network}, {wildcards.method}, seed {wildcards.seed}"
     shell:
-        "python -m dejavu evaluate --params {params.file} --expect {params.run}"
-        " --task {wildcards.task} --network {wildcards.network} --method {wildcards.method}"
-        " --seed {wildcards.seed} > {log} 2>&1"
+        "python -m dejavu evaluate --params {params.file:q} --expect {params.run:q}"
+        " --task {wildcards.task:q} --network {wildcards.network:q} --method {wildcards.method:q}"
+        " --seed {wildcards.seed:q} > {log:q} 2>&1"
 
 
 rule measure_gap:
@@ -44,11 +44,11 @@ rule measure_gap:
         gpu=GPU,
     params:
         **hashes("gap"),
-        file=PARAMS_FILE,
+        file=params_file,
     message:
         "Measuring the oracle gap of the redactions for {wildcards.task}"
     shell:
-        "python -m dejavu gap --params {params.file} --task {wildcards.task} > {log} 2>&1"
+        "python -m dejavu gap --params {params.file:q} --task {wildcards.task:q} > {log:q} 2>&1"
 
 
 rule measure_probes:
@@ -68,11 +68,11 @@ rule measure_probes:
         gpu=GPU,
     params:
         **hashes("probes"),
-        file=PARAMS_FILE,
+        file=params_file,
     message:
         "Probing what the regenerations need, for {wildcards.task}"
     shell:
-        "python -m dejavu probes --params {params.file} --task {wildcards.task} > {log} 2>&1"
+        "python -m dejavu probes --params {params.file:q} --task {wildcards.task:q} > {log:q} 2>&1"
 
 
 rule measure_cost:
@@ -92,11 +92,11 @@ rule measure_cost:
         gpu=GPU,
     params:
         **hashes("cost"),
-        file=PARAMS_FILE,
+        file=params_file,
     message:
         "Measuring what the methods cost in training, for {wildcards.task}"
     shell:
-        "python -m dejavu cost --params {params.file} --task {wildcards.task} > {log} 2>&1"
+        "python -m dejavu cost --params {params.file:q} --task {wildcards.task:q} > {log:q} 2>&1"
 
 
 rule measured:

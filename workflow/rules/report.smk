@@ -17,11 +17,11 @@ rule tables:
         mem_mb=1000,
     params:
         **hashes("tables"),
-        file=PARAMS_FILE,
+        file=params_file,
     message:
         "Writing the tables of study {wildcards.study}"
     shell:
-        "python -m dejavu tables --params {params.file} > {log} 2>&1"
+        "python -m dejavu tables --params {params.file:q} > {log:q} 2>&1"
 
 
 rule figures:
@@ -40,11 +40,11 @@ rule figures:
         mem_mb=2000,
     params:
         **hashes("figures"),
-        file=PARAMS_FILE,
+        file=params_file,
     message:
         "Drawing the figures of study {wildcards.study}"
     shell:
-        "python -m dejavu figures --params {params.file} > {log} 2>&1"
+        "python -m dejavu figures --params {params.file:q} > {log:q} 2>&1"
 
 
 rule write_report:
@@ -63,11 +63,11 @@ rule write_report:
         mem_mb=1000,
     params:
         **hashes("report"),
-        file=PARAMS_FILE,
+        file=params_file,
     message:
         "Writing the report of study {wildcards.study}"
     shell:
-        "python -m dejavu report --params {params.file} > {log} 2>&1"
+        "python -m dejavu report --params {params.file:q} > {log:q} 2>&1"
 
 
 rule reported:

@@ -18,11 +18,11 @@ rule train_text_pair:
         mem_mb=memory_mb(2000),
     params:
         **hashes("text_pair"),
-        file=PARAMS_FILE,
+        file=params_file,
     message:
         "Training the image-text pair that stands in for CLIP"
     shell:
-        "python -m dejavu text-pair --params {params.file} > {log} 2>&1"
+        "python -m dejavu text-pair --params {params.file:q} > {log:q} 2>&1"
 
 
 rule train:
@@ -42,13 +42,13 @@ rule train:
         gpu=GPU * LAYOUT.params.train.processes,
     params:
         **hashes("train"),
-        file=PARAMS_FILE,
+        file=params_file,
     message:
         "Training {wildcards.task}, {wildcards.network}, {wildcards.method}, seed {wildcards.seed}"
     shell:
-        "python -m dejavu train --params {params.file} --expect {params.run}"
-        " --task {wildcards.task} --network {wildcards.network} --method {wildcards.method}"
-        " --seed {wildcards.seed} > {log} 2>&1"
+        "python -m dejavu train --params {params.file:q} --expect {params.run:q}"
+        " --task {wildcards.task:q} --network {wildcards.network:q} --method {wildcards.method:q}"
+        " --seed {wildcards.seed:q} > {log:q} 2>&1"
 
 
 rule trained:
