@@ -22,11 +22,11 @@ onstart:
 
 
 onsuccess:
-    announce(f"done: {LAYOUT.results}/tables/main.md, {LAYOUT.results}/report.html")
+    announce(f"done: {', '.join(what_was_asked())}")
 
 
 onerror:
-    announce(f"failed: what went wrong is in the job's log under logs/{STUDY}/")
+    announce(why_it_ended())
 
 
 rule all:
@@ -36,3 +36,5 @@ rule all:
         rules.trained.input,
         rules.measured.input,
         rules.reported.input,
+    message:
+        "All of the study is made"

@@ -102,6 +102,40 @@ def test_two_at_once_and_an_orphan(
     assert (tree / f"results/default/checkpoints/{CELL}.jsonl").read_bytes() == lines
 
 
+def test_what_was_asked_for_is_done_and_no_more(tree: Path) -> None:
+    """Neither are pages named that nobody made, nor all files of a goal."""
+    (tree / "data/default/manifest.json").unlink()
+    said = run(tree, "snakemake", "--cores", "1", "prepared")
+    assert "dejavu: done: prepared\n" in said
+    assert "main.md" not in said
+    assert "train.npy" not in said
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_was_stopped_blames_no_log(sent: signal.Signals, tree: Path) -> None:
+    """As Ctrl-C does, to Snakemake and its jobs."""
+    said = subprocess.PIPE
+    with subprocess.Popen(
+        SNAKEMAKE, cwd=tree, env=ENVIRONMENT, stderr=said, text=True, start_new_session=True
+    ) as process:
+        wait_until(lambda: [log for log in tree.glob(".runs/*/log.jsonl") if log.stat().st_size])
+        os.killpg(process.pid, sent)
+        assert "dejavu: stopped" in (errors := process.communicate()[1])
+        assert "failed: what went wrong" not in errors
+    assert process.returncode == 1
+
+
+def test_a_job_that_was_killed_without_a_word_is_named(tree: Path) -> None:
+    log = f"logs/default/train/{CELL}.log"
+    with subprocess.Popen(
+        SNAKEMAKE, cwd=tree, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
+    ) as process:
+        wait_until(lambda: [one for one in tree.glob(".runs/*/log.jsonl") if one.stat().st_size])
+        os.kill(trainer(tree), signal.SIGKILL)
+        errors = process.communicate()[1]
+    assert f"dejavu: failed: what went wrong is in {log}; without a word" in errors
+
+
 FULL = "mount -t tmpfs -o size=20k disk results"
 READ_ONLY = "mount --bind results results && mount -o remount,bind,ro results"
 

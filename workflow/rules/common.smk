@@ -150,6 +150,25 @@ def refuse_second_run():
     print(f"process {os.getpid()} on {platform.node()}", file=_run_lock, flush=True)
 
 
+def what_was_asked():
+    """Name the pages to read, where this command made them or found them current; else its goals."""
+    outputs = {file for job in workflow.dag.jobs for file in job.output}
+    pages = [
+        file for file in map(str, (LAYOUT.tables / "main.md", LAYOUT.report)) if file in outputs
+    ]
+    return pages or sorted({str(job.rule) for job in workflow.dag.targetjobs})
+
+
+def why_it_ended():
+    """Name the logs of the jobs that failed; without such a job, the run was stopped."""
+    logs = [file for job in workflow.scheduler.failed for file in job.log]
+    if not logs or getattr(workflow.scheduler, "_user_kill", None):  # SIGTERM may reach jobs, too
+        return "stopped before its end: the same command continues"
+    empty = [log for log in logs if not (os.path.exists(log) and os.path.getsize(log))]
+    killed = f"; without a word, so killed (for its memory?): {', '.join(empty)}" if empty else ""
+    return f"failed: what went wrong is in {', '.join(sorted(logs))}{killed}"
+
+
 def memory_mb(rooms):
     """Memory of a job: what it takes on rooms; on images of any size, with their workers, more."""
     return rooms if IS_ROOMS else 8000 + 1500 * LAYOUT.params.train.workers

@@ -49,6 +49,8 @@ else:
     rule downloaded:
         input:
             f"data/raw/{LAYOUT.params.data.name}.downloaded",
+        message:
+            "The data set is downloaded"
 
     # Its folder is no param: what is in it is known by the checksums that this rule writes.
     rule check_data:
@@ -103,3 +105,5 @@ rule prepared:
     input:
         made("data"),
         made("cache"),
+    message:
+        "The data is prepared"

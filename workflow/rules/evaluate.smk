@@ -102,3 +102,5 @@ rule measure_cost:
 rule measured:
     input:
         [made(one.verb) for one in MEASUREMENTS],
+    message:
+        "All is measured"

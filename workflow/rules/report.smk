@@ -75,3 +75,5 @@ rule reported:
         made("tables"),
         made("figures"),
         made("report"),
+    message:
+        "Tables, figures and report are written"

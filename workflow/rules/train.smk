@@ -54,3 +54,5 @@ rule train:
 rule trained:
     input:
         made("train"),
+    message:
+        "All runs are trained"
