@@ -50,6 +50,10 @@ _FIXES = {
     errno.EFBIG: "raise the limit on file sizes (ulimit -f)",
     errno.EROFS: "remount it writable",
     errno.EACCES: "change its permissions",
+    errno.EEXIST: "name another folder: this is a file",
+    errno.ENOTDIR: "name another folder: this is below a file",
+    errno.EISDIR: "name a file: this is a folder",
+    errno.ENAMETOOLONG: "shorten it",
 }
 
 

@@ -20,14 +20,13 @@ from dejavu.cli.options import (
 
 def predict(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint of a trained run (.safetensors).")],
-    images: Annotated[list[Path], typer.Argument(help="Images that Pillow can read.")],
+    images: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
     output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("predictions"),
 ) -> None:
     """Predict for your own images; write an array (.npy) and a picture (.png) of each."""
-    from dejavu.reporting.predict import predict_image
+    from dejavu.reporting.predict import predict_images
 
-    for image in images:
-        array, picture = predict_image(checkpoint, image, output)
+    for image, array, picture in predict_images(checkpoint, images, output):
         typer.echo(f"{image}: {array}, {picture}")
 
 

@@ -9,6 +9,7 @@ from dejavu.data.sample import IMAGE_MEAN
 from dejavu.method.attention import SharedAttention
 from dejavu.runtime.errors import DejaVuError
 from dejavu.runtime.files import whole_file
+from dejavu.runtime.outputs import require_apart
 from dejavu.training.checkpoint import load_checkpoint, save_checkpoint
 
 
@@ -24,7 +25,9 @@ def strip(checkpoint: Path, output: Path) -> None:
 
     Raises:
         CheckpointError: the checkpoint is missing, damaged or not of this project.
+        DejaVuError: the output is the checkpoint, or a folder.
     """
+    require_apart([output], [checkpoint])
     trained = load_checkpoint(checkpoint, criterion=False)
     identity = trained.provenance.identity
     method = identity["method"] | {"dejavu": None}
@@ -43,8 +46,10 @@ def export_onnx(checkpoint: Path, output: Path, height: int, width: int) -> None
 
     Raises:
         CheckpointError: the checkpoint is missing, damaged or not of this project.
-        DejaVuError: the exporter is not installed, or the network has shared attention.
+        DejaVuError: the exporter is not installed, or the network has shared attention, or the
+            output is the checkpoint, or a folder.
     """
+    require_apart([output], [checkpoint])
     model = load_checkpoint(checkpoint, criterion=False).model
     if isinstance(model, SharedAttention):
         raise DejaVuError(

@@ -101,19 +101,59 @@ def test_data_that_was_not_prepared_names_the_command(params: Params, tmp_path: 
     assert "Traceback" not in said
 
 
-def test_predicting_ones_own_image(folder: Path, params: Params, tmp_path: Path) -> None:
+def test_predicting_ones_own_image(
+    folder: Path,
+    params: Params,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
     run = Run(params, "normals", "fpn", "baseline", 0)
     train(run, folder / "data/tiny", tmp_path, tmp_path / "model.safetensors")
     rgb = np.random.default_rng(0).integers(0, 255, (40, 56, 3), dtype=np.uint8)
     Image.fromarray(rgb).save(tmp_path / "photo.png")
     (tmp_path / "text.png").write_text("no image")
-    dejavu("predict", "model.safetensors", "photo.png", "--output", "out", cwd=tmp_path)
+    dejavu_here("predict", "model.safetensors", "photo.png", "--output", "out", capsys=capsys)
     vectors = np.load(tmp_path / "out/photo.npy")
     assert vectors.shape == (3, 40, 56)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=0), 1, rtol=1e-4)
     assert Image.open(tmp_path / "out/photo.png").size == (56, 40)
-    said = dejavu("predict", "model.safetensors", "text.png", cwd=tmp_path, expect=1)
-    assert "text.png: cannot be read as an image" in said
+    said = dejavu_here("predict", "model.safetensors", "text.png", capsys=capsys, expect=1)
+    assert "dejavu: text.png: cannot be decoded" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["predict", "C", "photo.png", "--output", "."], "--output: . holds the image photo.png"),
+        (["predict", "C", "photo.png", "--output", "text"], "text: "),
+        (["predict", "C", "photo.png", "--output", "text/out"], "text/out: "),
+        (["strip", "C", "C"], "C: "),
+        (["strip", "C", "."], ".: is a folder"),
+        (["strip", "C", "text/out.safetensors"], "text: "),
+        (["strip", "C", "n" * 300], "n" * 300),
+        (["onnx", "C", "./C"], "C: "),
+    ],
+)
+def test_an_output_that_is_an_input_or_cannot_be_is_one_message(
+    folder: Path,
+    params: Params,
+    tmp_path: Path,
+    arguments: list[str],
+    named: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    train(Run(params, "depth", "fpn", "baseline", 0), folder / "data/tiny", tmp_path, Path("C"))
+    Image.new("RGB", (56, 40)).save("photo.png")
+    Path("text").write_text("no folder")
+    before = {path: path.read_bytes() for path in map(Path, ("C", "photo.png", "text"))}
+    said = dejavu_here(*arguments, capsys=capsys, expect=1)
+    assert said.startswith(f"dejavu: {named}")
+    assert said.count("\n") == 1
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_what_only_the_library_can_judge_is_one_message_too(

@@ -1,6 +1,8 @@
 """Inference parity: the deployed network is the baseline's, whatever loss it was trained with."""
 
+from collections.abc import Callable
 from pathlib import Path
+from shutil import copyfile
 
 import numpy as np
 import onnxruntime
@@ -53,6 +55,22 @@ def tensors(path: Path) -> dict[str, tuple[int, ...]]:
 
 def image() -> torch.Tensor:
     return torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("export", [strip, lambda a, b: export_onnx(a, b, 64, 64)])
+@pytest.mark.parametrize("spelling", ["dejavu.safetensors", "folder/../dejavu.safetensors", "link"])
+def test_an_export_does_not_write_over_its_checkpoint(
+    export: Callable[[Path, Path], None], spelling: str, trained: dict[str, Path], tmp_path: Path
+) -> None:
+    checkpoint = tmp_path / "dejavu.safetensors"
+    copyfile(trained["dejavu"], checkpoint)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").hardlink_to(checkpoint)
+    with pytest.raises(DejaVuError, match=rf"{tmp_path / spelling}: is read"):
+        export(checkpoint, tmp_path / spelling)
+    with pytest.raises(DejaVuError, match=r"folder: is a folder"):
+        export(checkpoint, tmp_path / "folder")
+    assert checkpoint.read_bytes() == trained["dejavu"].read_bytes()
 
 
 @pytest.mark.parametrize("method", ["dejavu", "features"])

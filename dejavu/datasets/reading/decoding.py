@@ -39,6 +39,14 @@ class _Header(NamedTuple):
     colours: str
 
 
+def photograph_suffixes() -> set[str]:
+    """Return the suffixes of the formats of `PHOTOGRAPHS`, such as ``.jpg``."""
+    from PIL import Image  # not above: planning opens no image
+
+    suffixes = Image.registered_extensions()
+    return {suffix for suffix, name in suffixes.items() if name in PHOTOGRAPHS}
+
+
 def read_image(path: Path, upright: bool = False) -> NDArray[np.uint8]:
     """Read a photograph as H x W x 3 uint8 RGB; grey, palette and CMYK files become RGB.
 
@@ -53,7 +61,7 @@ def read_image(path: Path, upright: bool = False) -> NDArray[np.uint8]:
     Raises:
         DataError: the file is missing, damaged or too large, or its white is unknown.
     """
-    from PIL import ImageOps  # not above: planning opens no image
+    from PIL import ImageOps
 
     with _opened(path, PHOTOGRAPHS) as image:
         bits = _bits(path, image)
