@@ -1,7 +1,6 @@
 """Measure how planning, DVC and the index scale; write planning.md and planning.json."""
 
 import argparse
-import json
 import os
 import re
 import shutil
@@ -17,6 +16,7 @@ from benchmarks.report import describe_machine
 from benchmarks.storage import index_rows, version_rows
 from dejavu.config import Params, parse_params
 from dejavu.config.generated import DEFAULT_STUDY, render_params
+from dejavu.runtime.strict_json import write_json
 from dejavu.study.layout import Layout
 
 ROOT = Path(__file__).parents[1]
@@ -131,7 +131,7 @@ def write_planning(rows: Sequence[Growth], folder: Path) -> None:
     """Write ``planning.md`` and ``planning.json``."""
     machine = describe_machine() | {"cores": os.cpu_count()}
     result = {"machine": machine, "rows": [asdict(row) for row in rows]}
-    (folder / "planning.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / "planning.json", result)
     lines = [
         "# Growth",
         "",

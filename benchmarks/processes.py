@@ -1,11 +1,12 @@
 """Wall time, CPU time and peak memory of commands, measured from outside."""
 
-import json
 import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from dejavu.runtime.strict_json import from_json
 
 # A process inherits its parent's peak memory: start commands from a small process in between.
 _MEASURED = """
@@ -95,4 +96,4 @@ def measure(folder: Path, *command: str) -> tuple[str, Cost]:
         raise MeasurementError(
             f"{' '.join(command)}: ended with {done.returncode}:\n{done.stdout[-2000:]}"
         )
-    return output, Cost(*json.loads(cost))
+    return output, Cost(*from_json(cost))

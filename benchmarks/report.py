@@ -1,6 +1,5 @@
 """Benchmark rows with targets; writes results.md and results.json."""
 
-import json
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,6 +10,7 @@ from typing import Any, Literal
 import torch
 
 from benchmarks.timing import Ratio
+from dejavu.runtime.strict_json import write_json
 
 _FORMATS = {"x": "{:.2f} x", "%": "{:.2f} %", "M": "{:,.1f} M", "": "{:,.0f}"}
 
@@ -95,7 +95,7 @@ def write_report(rows: Sequence[Row], rounds: tuple[int, int], folder: Path) -> 
     machine = describe_machine()
     described = [asdict(row) | {"reached": row.reached} for row in rows]
     result = {"machine": machine, "rounds": rounds, "rows": described}
-    (folder / "results.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / "results.json", result)
     (folder / "results.md").write_text(_markdown(rows, machine, rounds), encoding="utf-8")
 
 

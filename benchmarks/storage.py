@@ -1,6 +1,5 @@
 """Cost of DVC for many files and for one archive of the same bytes; cost of a large index."""
 
-import json
 import shutil
 import sys
 import tarfile
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from benchmarks.processes import Cost, Growth, measure
 from dejavu.datasets.reading.index import write_index
+from dejavu.runtime.strict_json import from_json
 
 ROOT = Path(__file__).parents[1]
 FILE_BYTES = 4096
@@ -76,7 +76,7 @@ def index_rows(images: int) -> Iterator[Growth]:
         size = path.stat().st_size / images
     yield Growth("Index", "read", images, cost)
     yield Growth("Index", "bytes a row on disk", images, amount=size)
-    yield Growth("Index", "bytes a row held", images, amount=json.loads(output) / images)
+    yield Growth("Index", "bytes a row held", images, amount=from_json(output) / images)
 
 
 def _image(index: int) -> dict[str, object]:

@@ -1,6 +1,5 @@
 """Provenance: records of jobs, and ``why RESULT``, the tree of a result's origin."""
 
-import json
 import os
 import sys
 from contextlib import AbstractContextManager
@@ -137,9 +136,11 @@ def _describe(branch: "Tree", source: "Source", shown: set[str]) -> None:
 def _made_by(record: "Record") -> list[str]:
     hashes = ", ".join(f"{name} {value}" for name, value in record.hashes.items())
     lines = [f"made by {record.verb}: {hashes}"]
+    from dejavu.runtime.strict_json import to_json
+
     if "study" in record.params:  # the whole study: too long to print
         return lines
-    return lines + [f"{name}: {json.dumps(value)}" for name, value in record.params.items()]
+    return lines + [f"{name}: {to_json(value)}" for name, value in record.params.items()]
 
 
 def _made_on(made: "Execution", shown: set[str]) -> list[str]:

@@ -1,6 +1,5 @@
 """Files generated from the typed params: default study, JSON schema and reference."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -10,6 +9,7 @@ from pydantic import BaseModel
 from dejavu.config import Params
 from dejavu.config.parsing import MAX_BYTES, MAX_VALUES
 from dejavu.config.scalars import write_yaml
+from dejavu.runtime.strict_json import to_json
 
 _WIDTH = 88
 
@@ -74,7 +74,7 @@ def generated_files() -> dict[Path, str]:
     """Return the text of every generated file, by its path from the repository's root."""
     return {
         Path("params/default.yaml"): _HEADER + render_params(Params.model_validate(DEFAULT_STUDY)),
-        Path("params/schema.json"): json.dumps(Params.model_json_schema(), indent=1) + "\n",
+        Path("params/schema.json"): to_json(Params.model_json_schema(), indent=1) + "\n",
         Path("docs/params.md"): render_reference(),
     }
 

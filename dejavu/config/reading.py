@@ -1,6 +1,5 @@
 """Read and validate study files; errors name the file, the key and the fix."""
 
-import json
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +11,7 @@ from dejavu.config.parsing import MAX_BYTES, parse_yaml
 from dejavu.config.scalars import shortened
 from dejavu.config.study import Params
 from dejavu.runtime.errors import ParamsError
+from dejavu.runtime.strict_json import to_json
 
 Kind = TypeVar("Kind", bound=Section)
 
@@ -107,7 +107,7 @@ def _fix(item: dict[str, Any]) -> str:
     """Name the form to write for a value of another type, which is never converted."""
     value = item["input"]
     if item["type"] == "string_type" and isinstance(value, bool | int | float):
-        return f"; quote it: {json.dumps(str(value).lower())}"
+        return f"; quote it: {to_json(str(value).lower())}"
     if item["type"] == "int_type" and isinstance(value, float) and value.is_integer():
         return f"; write {value:.0f}"
     return ""

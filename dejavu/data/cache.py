@@ -3,7 +3,6 @@
 Every pixel is stored exactly as read, so that a cache changes no result, only the reading time.
 """
 
-import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,8 +12,9 @@ import numpy as np
 
 from dejavu.datasets.reading.raw import Array
 from dejavu.runtime.errors import DataError
-from dejavu.runtime.files import whole_file, write_text
+from dejavu.runtime.files import whole_file
 from dejavu.runtime.progress import Progress, silent
+from dejavu.runtime.strict_json import read_json, write_json
 
 _LAYOUT: dict[str, tuple[np.dtype[Any], int]] = {
     "image": (np.dtype("u1"), 3),
@@ -61,7 +61,7 @@ class DecodedCache:
         folder = directory / "cache"
         path = folder / f"{split}.json"
         try:
-            made = json.loads(path.read_text(encoding="utf-8"))
+            made = read_json(path)
             of, roles = made["index"], made["roles"]
         except FileNotFoundError:
             return None
@@ -122,7 +122,7 @@ def write_cache(
             for position in range(count):
                 file.write(np.ascontiguousarray(read(position, role), dtype).tobytes())
                 progress(position + 1, count, f"{split} {role}")
-    write_text(made, json.dumps({"index": index, "roles": [*roles]}) + "\n")
+    write_json(made, {"index": index, "roles": [*roles]})
 
 
 def _file_size(path: Path) -> int:

@@ -1,6 +1,5 @@
 """Cityscapes: street scenes of many cities, with fine labels and stereo disparity."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from dejavu.datasets.reading.conventions import IGNORE_INDEX
 from dejavu.datasets.reading.decoding import read_indices, read_uint16
 from dejavu.datasets.reading.raw import Array, Entry, RawDataset, Variant
 from dejavu.runtime.errors import DataError
+from dejavu.runtime.strict_json import read_json
 
 CLASSES: tuple[tuple[int, str, tuple[int, int, int]], ...] = (
     (7, "road", (128, 64, 128)),
@@ -158,7 +158,7 @@ def _baseline_times_fx(path: Path, height: int, width: int) -> float:
     """Return baseline times fx (metres times pixels) from the calibration of an H x W map."""
     mend = "unpack camera_trainvaltest.zip again"
     try:
-        camera = json.loads(path.read_text(encoding="utf-8"))
+        camera = read_json(path)
         baseline, fx = float(camera["extrinsic"]["baseline"]), float(camera["intrinsic"]["fx"])
         centre = float(camera["intrinsic"]["u0"]), float(camera["intrinsic"]["v0"])
     except FileNotFoundError:

@@ -5,7 +5,6 @@ panoptic2semantic_segmentation.py): crowds count as their category, and pixels w
 are ignored.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,6 +16,7 @@ from dejavu.datasets.reading.conventions import IGNORE_INDEX
 from dejavu.datasets.reading.decoding import read_colours
 from dejavu.datasets.reading.raw import Array, Entry, RawDataset, Variant
 from dejavu.runtime.errors import DataError
+from dejavu.runtime.strict_json import read_json
 
 CATEGORIES: tuple[tuple[int, str, tuple[int, int, int]], ...] = (
     (1, "person", (220, 20, 60)),
@@ -286,7 +286,7 @@ def _read_segments(path: Path) -> Array:
     Every image has a segment 0 for the pixels without a segment.
     """
     try:
-        tree = json.loads(path.read_bytes())
+        tree = read_json(path)
         _check_categories(path, tree["categories"])
         rows = np.array(list(_rows(path, tree["annotations"])), np.int32).reshape(-1, 3).T
     except FileNotFoundError:

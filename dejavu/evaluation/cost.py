@@ -5,7 +5,6 @@ so that drift in the machine's speed cancels. Peak memory counts all tensors of 
 parameters, optimiser state, activations, gradients.
 """
 
-import json
 import statistics
 import time
 from pathlib import Path
@@ -18,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dejavu.data.opening import open_split
 from dejavu.evaluation.memory import PeakMemory
-from dejavu.runtime.files import write_text
+from dejavu.runtime.strict_json import write_json
 from dejavu.study.layout import Layout
 from dejavu.study.run import Run
 from dejavu.training.batches import Batches
@@ -110,7 +109,7 @@ def measure_costs(layout: Layout, task: str) -> list[dict[str, Any]]:
         "image_size": size,
         "rounds": params.cost.rounds,
     }
-    write_text(layout.measurement("cost", task), json.dumps(result, indent=1) + "\n")
+    write_json(layout.measurement("cost", task), result)
     return rows
 
 

@@ -5,12 +5,11 @@ truth, and its held-out loss L_DV is measured on val. If both losses are equal, 
 nothing to the redacted image, and no gain is possible.
 """
 
-import json
 from typing import Any
 
 from dejavu.config import CRMParams, DejaVuParams, MethodParams, Params, RedactionParams
 from dejavu.evaluation.oracle import ground_truth, held_out, open_pool_and_val, train_alone, zeros
-from dejavu.runtime.files import write_text
+from dejavu.runtime.strict_json import write_json
 from dejavu.study.layout import Layout
 from dejavu.study.run import Run
 from dejavu.training.build import build_task
@@ -51,7 +50,7 @@ def measure_gaps(layout: Layout, task_name: str) -> list[dict[str, Any]]:
         )
     rows.sort(key=lambda row: -row["gap"])
     result = {"study": params.study, "steps": params.gap.steps, "split": "val", "rows": rows}
-    write_text(layout.measurement("gap", task_name), json.dumps(result, indent=1) + "\n")
+    write_json(layout.measurement("gap", task_name), result)
     return rows
 
 

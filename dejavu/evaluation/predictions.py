@@ -4,7 +4,6 @@ Label maps are PNG files with the data set's own ids and names, so that its tool
 and normals are float arrays, because a PNG would round the values to be scored.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,9 @@ from dejavu.datasets.reading.raw import Array
 from dejavu.evaluation.metrics import create_metrics
 from dejavu.evaluation.score import describe, load_run, predictions
 from dejavu.runtime.errors import DataError
-from dejavu.runtime.files import whole_file, write_text
+from dejavu.runtime.files import whole_file
 from dejavu.runtime.progress import Progress, silent
+from dejavu.runtime.strict_json import write_json
 from dejavu.study.layout import Layout
 from dejavu.study.run import Run
 from dejavu.tasks.base import Task
@@ -79,7 +79,7 @@ def score_predictions(layout: Layout, run: Run, folder: Path, output: Path) -> d
         for metric in metrics:
             metric.update(prediction, target)
     result = describe(run, scenes, task, metrics) | {"weights": None, "predictions": str(folder)}
-    write_text(output, json.dumps(result, indent=1) + "\n")
+    write_json(output, result)
     return result
 
 

@@ -6,7 +6,6 @@ that learns from its labels alone, and the ground truth. Their held-out loss L_D
 val. The live module is also measured with a hard prediction: soft masks may smuggle texture.
 """
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,7 +27,7 @@ from dejavu.evaluation.oracle import (
     zeros,
 )
 from dejavu.evaluation.score import load_run
-from dejavu.runtime.files import write_text
+from dejavu.runtime.strict_json import write_json
 from dejavu.study.layout import Layout
 from dejavu.study.run import Run
 from dejavu.training.checkpoint import Checkpoint, best_device, load_checkpoint
@@ -59,7 +58,7 @@ def measure_probes(layout: Layout, task_name: str, store: Path) -> list[dict[str
         "steps": params.train.steps,
         "rows": rows,
     }
-    write_text(layout.measurement("probes", task_name), json.dumps(result, indent=1) + "\n")
+    write_json(layout.measurement("probes", task_name), result)
     return rows
 
 

@@ -1,6 +1,5 @@
 """Score a checkpoint on a split; the metrics file records the protocol beside the numbers."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from dejavu.evaluation.inference import infer
 from dejavu.evaluation.metrics import create_metrics, protocol_of
 from dejavu.metrics.base import Metric
 from dejavu.runtime.errors import CheckpointError
-from dejavu.runtime.files import write_text
+from dejavu.runtime.strict_json import write_json
 from dejavu.study.run import Run
 from dejavu.tasks.base import Task
 from dejavu.training.checkpoint import Checkpoint, best_device, load_checkpoint
@@ -50,7 +49,7 @@ def evaluate(run: Run, checkpoint: Path, data: Path, output: Path) -> dict[str, 
             metric.update(prediction, trained.task.target(batch))
     origin = {"weights": trained.provenance.weights, "checkpoint": str(checkpoint)}
     result = describe(run, scenes, trained.task, metrics) | origin
-    write_text(output, json.dumps(result, indent=1) + "\n")
+    write_json(output, result)
     return result
 
 

@@ -1,6 +1,5 @@
 """Collect metrics files and training logs into frames, and refuse incomparable ones."""
 
-import json
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from dejavu.runtime.errors import DejaVuError
+from dejavu.runtime.strict_json import from_json, number_or_nan
 
 RUN_COLUMNS = [
     *("study", "dataset", "task", "network", "method", "seed", "split"),
@@ -113,9 +113,9 @@ def collect_runs(paths: Iterable[Path]) -> Runs:
     _refuse_different(files, ("weights",), lambda run: (run["task"], run["network"]))
     _refuse_twice(files)
     rows = [
-        {**run, "metric": metric["name"], "unit": metric["unit"], "value": float(metric["value"])}
+        {**run, "metric": m["name"], "unit": m["unit"], "value": number_or_nan(m["value"])}
         for _, run in files
-        for metric in run["metrics"]
+        for m in run["metrics"]
     ]
     frame = pd.DataFrame(rows, columns=RUN_COLUMNS)
     frame = frame.sort_values(
@@ -195,7 +195,7 @@ def _read_run(path: Path) -> dict[str, Any]:
     run = _read_object(path, _RUN_KEYS)
     for index, metric in enumerate(run["metrics"]):
         _require(f"{path}: metrics[{index}]", metric, ["name", "unit", "higher_is_better", "value"])
-        if not isinstance(metric["value"], int | float):
+        if not isinstance(metric["value"], int | float | None):
             raise DejaVuError(
                 f"{path}: {metric['name']} is {metric['value']!r}, not a number; "
                 "evaluate the run again"
@@ -240,8 +240,8 @@ def _read_text(path: Path) -> str:
 
 def _parse(source: str, text: str, keys: Sequence[str]) -> dict[str, Any]:
     try:
-        tree = json.loads(text)
-    except json.JSONDecodeError as error:
+        tree = from_json(text)
+    except ValueError as error:
         raise DejaVuError(f"{source}: not valid JSON ({error}); make it again") from None
     _require(source, tree, keys)
     return dict(tree)

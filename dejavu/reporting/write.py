@@ -1,6 +1,5 @@
 """Write a study's tables, figures and report from its metrics files and logs."""
 
-import json
 from pathlib import Path
 
 from pandas import DataFrame
@@ -14,6 +13,7 @@ from dejavu.reporting.numbers import numbers_of, tables_of
 from dejavu.reporting.report import Content, write_report
 from dejavu.reporting.tables import Design, summarise
 from dejavu.runtime.files import write_text
+from dejavu.runtime.strict_json import write_json
 from dejavu.study.exhibits import FIGURES
 from dejavu.study.layout import Layout
 
@@ -28,7 +28,7 @@ def write_tables(layout: Layout) -> Path:
     tables, summary = tables_of(numbers), summarise(numbers.all_metrics)
     write_csv(numbers.runs.frame, metrics / "runs.csv")
     write_csv(numbers.curves, metrics / "curves.csv")
-    write_text(metrics / "summary.json", json.dumps(summary, indent=1) + "\n")
+    write_json(metrics / "summary.json", summary)
     write_text(folder / "findings.md", _findings(numbers.main, numbers.design))
     for frame, table in tables.values():
         write_table(frame, table, folder)

@@ -1,10 +1,10 @@
 """The code hashes of a study's phases, in a file on which DVC's stages depend."""
 
-import json
 from pathlib import Path
 
 from dejavu.config import Params
 from dejavu.runtime.code_hash import digest
+from dejavu.runtime.strict_json import to_json
 from dejavu.study.adoption.adopted import read_adopted
 from dejavu.study.code import (
     data_modules,
@@ -59,4 +59,4 @@ def phase_codes(params: Params, adopted: bool = True) -> Codes:
 
 def render_codes(params: Params) -> str:
     """Write the code hashes of a study's phases as the file that DVC's stages depend on."""
-    return json.dumps(phase_codes(params), indent=1) + "\n"
+    return to_json(phase_codes(params), indent=1) + "\n"

@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, Field
 
 from dejavu.datasets.reading.manifest import file_sha256
 from dejavu.runtime.environment import Commit, Hardware, read_commit, read_hardware, read_versions
 from dejavu.runtime.errors import DataError
 from dejavu.runtime.files import write_text
 from dejavu.runtime.launch import is_first, launched
+from dejavu.runtime.strict_json import read_json
 from dejavu.study.jobs import Job
 
 Kind = TypeVar("Kind", bound=BaseModel)
@@ -169,8 +170,8 @@ def _read(path: Path, kind: type[Kind]) -> Kind | None:
     if not path.exists():
         return None
     try:
-        return kind.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        return kind.model_validate(read_json(path))
+    except (OSError, ValueError) as error:  # pydantic's error is a ValueError
         raise DataError(
             f"{path}: cannot be read as a record of this version ({type(error).__name__}); delete "
             "it, and make the result again or take the record from git"

@@ -1,7 +1,6 @@
 """The origin of a number: its result, the sources and records behind it, and disagreements."""
 
 import csv
-import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +11,7 @@ from pydantic import BaseModel
 
 from dejavu.datasets.reading.manifest import MANIFEST, file_sha256, read_manifest
 from dejavu.runtime.errors import DejaVuError
+from dejavu.runtime.strict_json import number_or_nan, read_json
 from dejavu.study.exhibits import TABLES, Table, exhibit_of
 from dejavu.study.jobs import Job, job_of
 from dejavu.study.layout import Layout
@@ -191,9 +191,9 @@ def _describe(path: Path, job: Job, sources: list[Source]) -> Source:
 def _metrics(path: Path) -> dict[str, Any]:
     """Read the run and the values of a metrics file."""
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
+        tree = read_json(path)
         rows = [(row["name"], row["unit"], row["value"]) for row in tree["metrics"]]
-        values = [Value(metric=name, unit=unit, value=value) for name, unit, value in rows]
+        values = [Value(metric=m, unit=unit, value=number_or_nan(v)) for m, unit, v in rows]
         return {"run": tree["run"], "values": values}
     except (ValueError, KeyError, TypeError) as error:
         raise DejaVuError(f"{path}: not a metrics file ({error!r}); make it again") from None

@@ -5,7 +5,6 @@ the DejaVu loss, the regeneration module under the prefix ``criterion.``. Deploy
 plain names alone.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from dejavu.runtime.errors import CheckpointError
 from dejavu.runtime.files import whole_file
+from dejavu.runtime.strict_json import from_json, to_json
 from dejavu.tasks.base import Task
 from dejavu.training.build import build_network, build_task
 
@@ -72,7 +72,7 @@ def save_checkpoint(
     for name, tensor in criterion.state_dict().items() if criterion else ():
         tensors[_CRITERION + name] = tensor.contiguous()
     # A single key: safetensors writes several keys in an order that varies between files.
-    metadata = {_METADATA: json.dumps(asdict(provenance))}
+    metadata = {_METADATA: to_json(asdict(provenance))}
     with whole_file(path) as temporary:
         # Not save_file: it leaves its own temporary file behind, and hides a full disk.
         temporary.write_bytes(save(tensors, metadata))
@@ -162,7 +162,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Provenance]:
             f"{path}: not a checkpoint of this project: its metadata lacks the key {_METADATA!r}"
         )
     try:
-        return tensors, Provenance(**json.loads(metadata[_METADATA]))
+        return tensors, Provenance(**from_json(metadata[_METADATA]))
     except (TypeError, ValueError) as error:
         raise _other_version(path, error) from None
 

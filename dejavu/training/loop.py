@@ -1,6 +1,5 @@
 """The training loop of every task, network and method, to be read from top to bottom."""
 
-import json
 import math
 import os
 import time
@@ -18,6 +17,7 @@ from dejavu.runtime.collective import Share, average_gradients, mean_across
 from dejavu.runtime.errors import CheckpointError, DejaVuError, is_out_of_memory
 from dejavu.runtime.files import copy_file, locked, whole_file
 from dejavu.runtime.progress import Progress, silent
+from dejavu.runtime.strict_json import to_json
 from dejavu.study.run import Run
 from dejavu.training.batches import Batches, StepBatch
 from dejavu.training.build import build_task
@@ -156,7 +156,7 @@ def _fit(
             progress(step + 1, params.steps, f"loss {losses['task_loss']:.3f}")
             if step % params.log_every == 0 or step + 1 == params.steps:
                 line = {"step": step, "seconds": round(seconds, 3), "learning_rate": rate, **losses}
-                log.write(json.dumps(line) + "\n")
+                log.write(to_json(line) + "\n")
             if share.first and (step + 1) % params.checkpoint_every == 0:
                 _sync(log)
                 state = {

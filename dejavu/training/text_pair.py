@@ -3,7 +3,6 @@
 It covers only the generator's rooms and vocabulary. Its control is the same pair untrained.
 """
 
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -19,9 +18,10 @@ from torch import Tensor, nn
 from dejavu.data.store import PreparedSplit
 from dejavu.method.text import ImageTextEncoder
 from dejavu.runtime.errors import CheckpointError, DejaVuError
-from dejavu.runtime.files import whole_file, write_text
+from dejavu.runtime.files import whole_file
 from dejavu.runtime.progress import Progress, silent
 from dejavu.runtime.seeding import fold, generator
+from dejavu.runtime.strict_json import from_json, to_json, write_json
 
 if TYPE_CHECKING:
     from dejavu.config import TextPairParams
@@ -187,7 +187,7 @@ def train_text_pair(
     _fit(pair, train, settings, progress)
     trained = _measure(pair, val, settings.batch_size)
     # A single key: safetensors writes several keys in an order that varies between files.
-    metadata = {_METADATA: json.dumps(recipe)}
+    metadata = {_METADATA: to_json(recipe)}
     with whole_file(output) as temporary:
         temporary.write_bytes(save(pair.state_dict(), metadata))
     result = {
@@ -199,7 +199,7 @@ def train_text_pair(
         "trained": trained,
         "untrained": untrained,
     }
-    write_text(metrics, json.dumps(result, indent=1) + "\n")
+    write_json(metrics, result)
     return result
 
 
@@ -225,10 +225,10 @@ def load_text_pair(path: Path, trained: bool = True) -> StandInPair:
             raise CheckpointError(
                 f"{path}: not an image-text pair: its metadata lacks the key {_METADATA!r}; {again}"
             )
-        pair = _create(**json.loads(metadata[_METADATA]))
+        pair = _create(**from_json(metadata[_METADATA]))
         if trained:
             pair.load_state_dict(weights)
-    except (SafetensorError, RuntimeError) as error:
+    except (SafetensorError, RuntimeError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(
             f"{path}: damaged, or written by another version of the code ({reason}); {again}"

@@ -8,6 +8,7 @@ import pytest
 
 from dejavu.reporting.numbers import Numbers
 from dejavu.reporting.tables import Design
+from dejavu.runtime.strict_json import write_json
 from tests.support.measured import VALUES, Write, metrics_of
 
 
@@ -28,8 +29,7 @@ def write_run(tmp_path: Path) -> Write:
         if value is not None:
             run["metrics"] = [metric | {"value": value} for metric in run["metrics"]]
         path = tmp_path / "runs" / task / "fpn" / method / (name or f"seed{seed}.json")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(run))
+        write_json(path, run)
         return path
 
     return write

@@ -1,7 +1,6 @@
 """The manifest of prepared data: contents and checksums of its files."""
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dejavu.runtime.errors import DataError
-from dejavu.runtime.files import write_text
+from dejavu.runtime.strict_json import read_json, write_json
 
 VERSION = 2
 """Version of the generator and of the files; raise it when either changes what is stored."""
@@ -77,7 +76,7 @@ class Manifest:
 
     def write(self, directory: Path) -> None:
         """Write ``manifest.json``, the same bytes for the same data."""
-        write_text(directory / MANIFEST, json.dumps(asdict(self), indent=1) + "\n")
+        write_json(directory / MANIFEST, asdict(self))
 
 
 def read_manifest(directory: Path) -> Manifest:
@@ -88,7 +87,7 @@ def read_manifest(directory: Path) -> Manifest:
     """
     path = directory / MANIFEST
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
+        tree = read_json(path)
     except FileNotFoundError:
         raise DataError(f"{path}: there is no prepared data here; {MEND}") from None
     except (OSError, ValueError) as error:

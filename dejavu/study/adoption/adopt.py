@@ -7,7 +7,6 @@ results have to be equal, byte for byte. Then the study's file of adopted result
 hashes to the recorded ones.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +17,7 @@ from dejavu.config import load_params
 from dejavu.runtime.environment import read_commit, read_hardware, read_versions
 from dejavu.runtime.errors import DejaVuError
 from dejavu.runtime.files import write_text
+from dejavu.runtime.strict_json import from_json, to_json
 from dejavu.study.adoption.adopted import Adopted, Comparison, adopted_file, read_adopted
 from dejavu.study.adoption.compare import ROOT, compare, git
 from dejavu.study.adoption.plan import Step, plan_steps
@@ -132,14 +132,14 @@ def _require_adoptable(candidate: Candidate) -> None:
     for key in before.keys() | after.keys():
         if before.get(key) != after.get(key):
             raise DejaVuError(
-                f"{where}: made with {key} {json.dumps(before.get(key))}, and the params say "
-                f"{json.dumps(after.get(key))}: other params, not only other code; make it again"
+                f"{where}: made with {key} {to_json(before.get(key))}, and the params say "
+                f"{to_json(after.get(key))}: other params, not only other code; make it again"
             )
 
 
 def _decisive(params: dict[str, Any]) -> dict[str, Any]:
     """Return the params without those that change no result."""
-    kept: dict[str, Any] = json.loads(json.dumps(params))
+    kept: dict[str, Any] = from_json(to_json(params))
     for section, names in _WITHOUT_EFFECT.items():
         for name in names if isinstance(kept.get(section), dict) else ():
             kept[section].pop(name, None)
@@ -225,7 +225,7 @@ def _alias_code(candidate: Candidate, codes: Codes, code: dict[str, str]) -> Non
 def _recorded_codes(commit: str) -> Codes:
     """Read the file of code hashes as it was in a commit; none where it was not there."""
     text = git("show", f"{commit}:{PHASES_FILE}")
-    codes: Codes = json.loads(text) if text else {}
+    codes: Codes = from_json(text) if text else {}
     return codes
 
 

@@ -7,9 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from dejavu.runtime.errors import DataError
+from dejavu.runtime.strict_json import read_json
 
 FILE = "adopted.json"
 
@@ -65,8 +66,8 @@ def read_adopted(study: str) -> Adopted:
 def _read(path: Path, *stamp: Any) -> Adopted:
     """Read each version of a file once: planning needs it for every run."""
     try:
-        return Adopted.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        return Adopted.model_validate(read_json(path))
+    except (OSError, ValueError) as error:  # pydantic's error is a ValueError
         raise DataError(
             f"{path}: cannot be read as a file of adopted results ({type(error).__name__}); take "
             "it from git"
