@@ -79,7 +79,7 @@ class PreparedSplit(Split):
 
 def _open(path: Path) -> Records:
     try:
-        scenes: Records = np.load(path, mmap_mode="r")
+        scenes: Records = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise DataError(f"{path}: the manifest names it, but it is missing; {MEND}") from None
     except (OSError, ValueError, EOFError) as error:

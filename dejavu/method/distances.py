@@ -12,9 +12,9 @@ All use float32, under autocast too: squares of small errors underflow in half p
 """
 
 import difflib
+import hashlib
 import importlib
 import math
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from dejavu.method.redaction.base import check_images
 from dejavu.runtime.collective import mean_across
 from dejavu.runtime.errors import DejaVuError
+from dejavu.runtime.loading import tensors_only
 from dejavu.runtime.torchvision_import import import_torchvision
 
 TERMS = ("mse", "l1", "ssim", "lpips")
@@ -37,6 +38,7 @@ _WINDOW = 11  # side of SSIM's window in pixels
 _SIGMA = 1.5  # its standard deviation in pixels
 _C1, _C2 = 0.01**2, 0.03**2  # SSIM's constants at a data range of 1
 _SQUEEZENET_SIDE = 17  # smallest image side that SqueezeNet's pooling layers accept
+_SQUEEZENET_SHA256 = "b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b"
 
 
 class Reconstruction(nn.Module):
@@ -188,15 +190,17 @@ class _LPIPS:
             library = importlib.import_module("torchmetrics.image.lpip")
         except ImportError as error:
             raise ImportError(f"lpips: {error}: pip install torchmetrics") from error
+        url = torchvision.models.SqueezeNet1_1_Weights.DEFAULT.url
+        name, folder = PurePosixPath(urlparse(url).path).name, Path(torch.hub.get_dir())
+        weights = folder / "checkpoints" / name
         try:
             # The constructor draws random weights: keep the caller's random stream.
-            with torch.random.fork_rng(devices=[]):
+            with torch.random.fork_rng(devices=[]), tensors_only():
                 metric = library.LearnedPerceptualImagePatchSimilarity(net_type="squeeze")
-        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-            url = torchvision.models.SqueezeNet1_1_Weights.DEFAULT.url
-            name, folder = PurePosixPath(urlparse(url).path).name, Path(torch.hub.get_dir())
+            _require_published(weights)
+        except Exception as error:  # torch has no common error type for damaged files
             raise DejaVuError(
-                f"lpips needs the weights {name} in {folder / 'checkpoints'}: {error}. Download "
+                f"lpips needs the weights {name} in {weights.parent}: {error}. Download "
                 f"{url} into that folder, or set TORCH_HOME to a folder that has them in "
                 "hub/checkpoints"
             ) from error
@@ -209,6 +213,14 @@ class _LPIPS:
         with torch.autocast(image.device.type, enabled=False):
             distances: Tensor = network(regenerated, image, normalize=True)
         return distances.mean()
+
+
+def _require_published(weights: Path) -> None:
+    """Refuse weights that are not SqueezeNet's: torch hub checks what it fetches, not its cache."""
+    with weights.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != _SQUEEZENET_SHA256:
+        raise ValueError(f"the file there is another one, with the SHA-256 {found}")
 
 
 def _mean(error: Tensor, mask: Tensor | None) -> Tensor:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from dejavu.method.redaction.base import check_images
 from dejavu.runtime.errors import CheckpointError
+from dejavu.runtime.loading import tensors_only
 from dejavu.runtime.torchvision_import import import_torchvision
 
 _TEXTS_AT_ONCE = 256
@@ -224,7 +225,8 @@ def load_clip(
     with torch.random.fork_rng():  # draws initial weights, replaced below
         network = open_clip.create_model(model, pretrained_text=False)
     try:
-        open_clip.load_checkpoint(network, str(weights))
+        with tensors_only():
+            open_clip.load_checkpoint(network, str(weights))
     except Exception as error:  # open_clip and torch raise many types for a bad file
         reason = textwrap.shorten(str(error), 300, placeholder=" ...")
         raise CheckpointError(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from dejavu.networks.encoders import TIMM, model_library
 from dejavu.runtime.errors import CheckpointError
+from dejavu.runtime.loading import tensors_only
 
 WEIGHTS_FOLDER = "DEJAVU_WEIGHTS"
 """Environment variable: a folder of files ENCODER.safetensors or ENCODER.pth."""
@@ -34,10 +35,11 @@ def load_imagenet_weights(encoder: nn.Module, name: str) -> None:
     """
     file = _local_file(name)
     try:
-        if name.startswith(TIMM):
-            _load_timm(encoder, name.removeprefix(TIMM), file)
-        else:
-            _load_smp(encoder, name, file)
+        with tensors_only():
+            if name.startswith(TIMM):
+                _load_timm(encoder, name.removeprefix(TIMM), file)
+            else:
+                _load_smp(encoder, name, file)
     except Exception as error:  # torch, timm and the hub share no error type
         reason = " ".join(str(error).split())[:400]
         raise CheckpointError(_explain(name, file, reason)) from None

@@ -1,4 +1,5 @@
 import copy
+import hashlib
 import math
 import sys
 from itertools import pairwise
@@ -71,6 +72,9 @@ def torch_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def weights(torch_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(torch_home))
     monkeypatch.setattr(torch.hub, "download_url_to_file", no_download)
+    file = torch_home / "hub" / "checkpoints" / SQUEEZENET
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    monkeypatch.setattr("dejavu.method.distances._SQUEEZENET_SHA256", digest)
 
 
 def error_by_hand(name: str, regenerated: Tensor, image: Tensor, compared: Tensor) -> float:
@@ -310,6 +314,15 @@ def test_damaged_weights_are_named_too(tmp_path: Path, monkeypatch: pytest.Monke
     checkpoints.mkdir(parents=True)
     (checkpoints / SQUEEZENET).write_bytes(b"not weights")
     with pytest.raises(DejaVuError, match=SQUEEZENET):
+        distance("lpips")
+
+
+def test_weights_that_are_not_the_published_ones_are_named(
+    torch_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(torch_home))
+    digest = hashlib.sha256((torch_home / "hub/checkpoints" / SQUEEZENET).read_bytes()).hexdigest()
+    with pytest.raises(DejaVuError, match=rf"{SQUEEZENET}.*{digest}"):
         distance("lpips")
 
 

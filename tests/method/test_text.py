@@ -1,5 +1,4 @@
 import copy
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 
 from dejavu.method.text import CLIPEncoder, ImageTextEncoder, TextLoss, load_clip
 from dejavu.runtime.errors import CheckpointError
-from dejavu.runtime.torchvision_import import import_torchvision
+from tests.support.clip import open_clip_with_a_tiny_model
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.25, 0.2, 0.3)
 TEXTS = ("a room with a teal sofa", "two plants", "A rug!")
@@ -179,29 +178,18 @@ def test_what_is_no_list_of_texts_is_refused(texts: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def open_clip() -> Any:
-    import_torchvision()
-    return pytest.importorskip("open_clip")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("clip")
 
 
 @pytest.fixture(scope="module")
-def weights(open_clip: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of the model ``tiny-clip``, which open_clip then knows."""
-    folder = tmp_path_factory.mktemp("clip")
-    config = {
-        "embed_dim": 8,
-        "vision_cfg": {
-            "image_size": 32,
-            "layers": 1,
-            "width": 16,
-            "head_width": 8,
-            "patch_size": 8,
-        },
-        "text_cfg": {"context_length": 12, "vocab_size": 49408, "width": 16, "heads": 2}
-        | {"layers": 1},
-    }
-    (folder / "tiny-clip.json").write_text(json.dumps(config))
-    open_clip.add_model_config(folder)
+def open_clip(folder: Path) -> Any:
+    return open_clip_with_a_tiny_model(folder)
+
+
+@pytest.fixture(scope="module")
+def weights(open_clip: Any, folder: Path) -> Path:
+    """Weights of the model ``tiny-clip``."""
     with torch.random.fork_rng():
         torch.manual_seed(5)
         network = open_clip.create_model("tiny-clip")

@@ -334,7 +334,8 @@ gt_sets/{train,val}.txt         a NAME per line"""
 
 def _read_floats(path: Path, dimensions: int) -> Array:
     try:
-        values = np.load(path)
+        with path.open("rb") as file:
+            values = np.lib.format.read_array(file, allow_pickle=False)
     except FileNotFoundError:
         raise DataError(f"{path}: is missing; unpack the bundle again") from None
     except (OSError, ValueError, EOFError) as error:

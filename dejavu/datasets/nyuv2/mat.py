@@ -125,11 +125,12 @@ def read_variable(path: Path, key: str) -> Array:
     from scipy.io.matlab import MatReadError
 
     mend = "download it again"
+    unreadable = (OSError, ValueError, TypeError, IndexError, NotImplementedError, zlib.error)
     try:
         variables = loadmat(path)
     except FileNotFoundError:
         raise DataError(f"{path}: is missing; {mend}") from None
-    except (OSError, ValueError, TypeError, NotImplementedError, zlib.error, MatReadError) as error:
+    except (*unreadable, MatReadError) as error:
         raise DataError(f"{path}: is not a readable MATLAB file ({error}); {mend}") from None
     if key not in variables:
         found = ", ".join(sorted(name for name in variables if not name.startswith("__")))
