@@ -16,6 +16,7 @@ from dejavu.cli.options import (
     progress_bar,
     read_run,
 )
+from dejavu.runtime.outputs import require_apart
 
 
 def predict(
@@ -60,6 +61,7 @@ def score(
     from dejavu.evaluation.predictions import score_predictions
 
     layout, run = read_run(params, task, network, method, seed)
+    require_apart([output], [params])
     print_metrics(score_predictions(layout, run, predictions, output))
 
 

@@ -16,12 +16,14 @@ from torch import Tensor
 from dejavu.data.indexed import IndexedSplit
 from dejavu.data.opening import open_split
 from dejavu.data.split import Split
+from dejavu.datasets.reading.conventions import ROLES
 from dejavu.datasets.reading.decoding import read_indices
 from dejavu.datasets.reading.raw import Array
 from dejavu.evaluation.metrics import create_metrics
 from dejavu.evaluation.score import describe, load_run, predictions
 from dejavu.runtime.errors import DataError
 from dejavu.runtime.files import whole_file
+from dejavu.runtime.outputs import require_apart
 from dejavu.runtime.progress import Progress, silent
 from dejavu.runtime.strict_json import write_json
 from dejavu.study.layout import Layout
@@ -38,12 +40,16 @@ def save_predictions(
     Raises:
         CheckpointError: the run's checkpoint is missing or of another run.
         DataError: the data is missing or damaged.
+        DejaVuError: a prediction would be written over a file of the data set.
     """
     protocol = run.params.evaluation
     scenes = open_split(layout.data, layout.params.data, protocol.split, [run.task])
     trained = load_run(run, layout.checkpoint(run), scenes.manifest)
     scenes.verify()
     torch.set_num_threads(run.params.train.threads)  # as in the evaluation
+    require_apart(
+        _files(scenes, run.task, folder), [layout.checkpoint(run), *_inputs(layout, scenes)]
+    )
     files = []
     for indices, _, predicted in predictions(trained.model, trained.task, scenes, protocol):
         for index, prediction in zip(indices, predicted, strict=True):
@@ -65,9 +71,11 @@ def score_predictions(layout: Layout, run: Run, folder: Path, output: Path) -> d
 
     Raises:
         DataError: a prediction is missing, or is of another size or kind than its ground truth.
+        DejaVuError: the metrics file would be written over a prediction or a file of the data set.
     """
     protocol = run.params.evaluation
     scenes = open_split(layout.data, layout.params.data, protocol.split, [run.task])
+    require_apart([output], [*_files(scenes, run.task, folder), *_inputs(layout, scenes)])
     scenes.verify()
     torch.set_num_threads(run.params.train.threads)  # sums depend on the number
     task = build_task(run.identity(), scenes.manifest.palette)
@@ -109,6 +117,21 @@ def _file_name(scenes: Split, task: str, index: int) -> str:
     if isinstance(scenes, IndexedSplit):
         return scenes.dataset.prediction_name(scenes.entry(index))
     return f"{name}.png"
+
+
+def _files(scenes: Split, task: str, folder: Path) -> list[Path]:
+    return [folder / _file_name(scenes, task, index) for index in range(len(scenes))]
+
+
+def _inputs(layout: Layout, scenes: Split) -> list[Path]:
+    """List the files of the evaluated split, prepared and as downloaded."""
+    prepared = [layout.manifest, scenes.path]
+    if not isinstance(scenes, IndexedSplit):
+        return prepared
+    entries = [scenes.entry(index) for index in range(len(scenes))]
+    own = {file for entry in entries for file in entry.files.values()}
+    shared = scenes.dataset.shared_files([*ROLES.values()])
+    return prepared + [scenes.dataset.root / file for file in (*own, *shared)]
 
 
 def _write(path: Path, scenes: Split, prediction: Tensor) -> None:

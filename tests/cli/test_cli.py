@@ -308,6 +308,7 @@ def test_predictions_are_saved_and_scored(
     assert "wrote 3 predictions to out" in run("save", "out")
     assert run("score", "out", "metrics.json") == evaluated
     assert json.loads(Path("metrics.json").read_text())["predictions"] == "out"
+    assert f"{study}: is read" in run("score", "out", study, expect=1)
     Path("out/ADE_val_00000002.png").unlink()
     said = run("score", "out", "metrics.json", expect=1)
     assert "ADE_val_00000002.png: is missing; every image of the split needs a prediction" in said

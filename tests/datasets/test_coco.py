@@ -184,7 +184,7 @@ def test_a_label_without_annotation_is_refused(copy: Path) -> None:
         opened(copy).read(entry, "label")
 
 
-@pytest.mark.parametrize("factor", [1, 257])
+@pytest.mark.parametrize("factor", [1, 256, 257])
 def test_segments_stored_with_16_bits_a_channel_keep_their_categories(
     copy: Path, factor: int
 ) -> None:

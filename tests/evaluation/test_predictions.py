@@ -14,7 +14,7 @@ from dejavu.data.opening import open_split
 from dejavu.datasets.reading.registry import dataset_class
 from dejavu.evaluation.predictions import save_predictions, score_predictions
 from dejavu.evaluation.score import evaluate, load_run, predictions
-from dejavu.runtime.errors import CheckpointError, DataError
+from dejavu.runtime.errors import CheckpointError, DataError, DejaVuError
 from dejavu.study.layout import Layout
 from dejavu.study.run import Run
 from dejavu.training.loop import train
@@ -172,6 +172,27 @@ def test_predictions_of_another_run_are_not_saved(study: Study, tmp_path: Path) 
     with pytest.raises(CheckpointError, match=r"different: seed\)"):
         save_predictions(layout, other, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_data_set_is_not_written_over(
+    study: Study, copy_of: Downloads, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """ADE20K's predictions are named as its labels are."""
+    layout, run = study("ade20k", "segmentation")
+    root = copy_of("ade20k")
+    monkeypatch.setenv("DEJAVU_ROOT", str(root))
+    labels = root / "annotations/validation"
+    (tmp_path / "link").symlink_to(labels)
+    before = {path: path.read_bytes() for path in root.rglob("*.*")}
+    for folder in (labels, tmp_path / "link"):
+        with pytest.raises(DejaVuError, match=rf"{folder}/ADE_val_00000001\.png: is read"):
+            save_predictions(layout, run, folder)
+    files = save_predictions(layout, run, tmp_path / "out")
+    truths = [labels / "ADE_val_00000002.png", root / "images/validation/ADE_val_00000002.jpg"]
+    for output in (files[1], *truths, layout.manifest, layout.split("test")):
+        with pytest.raises(DejaVuError, match=rf"{output}: is read"):
+            score_predictions(layout, run, tmp_path / "out", output)
+    assert {path: path.read_bytes() for path in root.rglob("*.*")} == before
 
 
 def test_progress_is_reported_image_by_image(study: Study, tmp_path: Path) -> None:

@@ -101,8 +101,8 @@ def read_indices(path: Path) -> NDArray[np.uint8]:
 def read_colours(path: Path) -> NDArray[np.uint8]:
     """Read an RGB PNG whose colours encode numbers, H x W x 3 uint8.
 
-    An opaque alpha channel is dropped. Of 16 bits a channel, the lower 8 are read if the upper 8
-    are either all zero or all the same as the lower.
+    An opaque alpha channel is dropped. 16 bits a channel are read if they plainly hold 8: in the
+    upper or in the lower byte, the other being 0 everywhere, or in both.
 
     Raises:
         DataError: the file is missing, truncated, or not such a PNG.
@@ -118,8 +118,8 @@ def read_colours(path: Path) -> NDArray[np.uint8]:
         upper = np.asarray(image)
     if header == (16, "RGB"):
         lower = _lower_bytes(path)
-        if not upper.any() or np.array_equal(upper, lower):
-            return lower
+        if not upper.any() or not lower.any() or np.array_equal(upper, lower):
+            return upper | lower
     raise _unexpected(path, header, "an opaque 8-bit RGB PNG")
 
 
@@ -241,6 +241,6 @@ def _opened(path: Path, formats: Sequence[str]) -> Iterator[Image.Image]:
         if isinstance(error, OSError) and error.errno:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from None
         raise DataError(
-            f"{path}: cannot be decoded as {' or '.join(formats)} ({error}): truncated or damaged? "
-            "Copy it again, or unpack the download again"
+            f"{path}: cannot be decoded as {'PNG' if formats == ('PNG',) else 'an image'} "
+            f"({error}): truncated or damaged? Copy it again, or unpack the download again"
         ) from None

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import EpsImagePlugin, Image
 
+from dejavu.datasets.reading import decoding
 from dejavu.datasets.reading.decoding import read_colours, read_image, read_indices, read_uint16
 from dejavu.datasets.reading.raw import Array
 from dejavu.runtime.errors import DataError
@@ -166,14 +167,14 @@ def test_an_image_of_one_label_that_became_a_palette_is_refused(tmp_path: Path) 
     assert not read_indices(path).any()
 
 
-@pytest.mark.parametrize("factor", [1, 257], ids=["widened", "scaled"])
+@pytest.mark.parametrize("factor", [1, 256, 257], ids=["widened", "shifted", "scaled"])
 def test_colours_of_16_bits_that_were_8_are_read(factor: int, tmp_path: Path) -> None:
     path = tmp_path / "colours.png"
     write_png(path, FRAME.image.astype(int) * factor, 16, "RGB")
     np.testing.assert_array_equal(read_colours(path), FRAME.image)
 
 
-@pytest.mark.parametrize("factor", [2, 256])
+@pytest.mark.parametrize("factor", [2, 255])
 def test_other_colours_of_16_bits_are_refused(factor: int, tmp_path: Path) -> None:
     path = tmp_path / "colours.png"
     write_png(path, FRAME.image.astype(int) * factor, 16, "RGB")
@@ -331,6 +332,12 @@ def test_a_decompression_bomb_is_one_error(tmp_path: Path, monkeypatch: pytest.M
         (tmp_path / name).write_bytes(encoded(name))
         with pytest.raises(DataError, match=rf"{tmp_path / name}: is too large \("):
             read(tmp_path / name)
+
+
+def test_no_other_module_opens_image_files() -> None:
+    package = Path(decoding.__file__).parents[2]
+    opening = [path.name for path in package.rglob("*.py") if "Image.open(" in path.read_text()]
+    assert opening == ["decoding.py"]
 
 
 def test_what_is_no_readable_file_is_named(tmp_path: Path) -> None:
