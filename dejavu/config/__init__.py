@@ -15,6 +15,8 @@ from dejavu.config.methods import (
     DejaVuParams,
     MethodParams,
     TextParams,
+    gammas,
+    needs_text_pair,
 )
 from dejavu.config.networks import NetworkParams
 from dejavu.config.reading import load_params, parse_params
@@ -25,8 +27,6 @@ from dejavu.config.study import (
     Params,
     ReportParams,
     TextPairParams,
-    gammas,
-    needs_text_pair,
 )
 from dejavu.config.tasks import (
     DepthParams,

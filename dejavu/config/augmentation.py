@@ -63,6 +63,19 @@ class AugmentationParams(Section):
         return self
 
     @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width that the crops leave of an image; None if they do not fix it.
+
+        Example:
+            >>> AugmentationParams(border=(8, 40, 0, 64)).size
+            (32, 64)
+        """
+        if self.crop is not None or self.border is None:
+            return self.crop
+        top, bottom, left, right = self.border
+        return None if self.scale else (bottom - top, right - left)
+
+    @property
     def changes_nothing(self) -> bool:
         """Whether all augmentation is off.
 

@@ -53,9 +53,23 @@ class EvaluationParams(Section):
             raise ValueError(
                 f"min_depth ({self.min_depth}) must be below max_depth ({self.max_depth})"
             )
-        if len(set(self.scales)) < len(self.scales):
-            raise ValueError(f"scales: {self.scales} names one twice; remove the repetition")
+        for key in ("scales", "trimap_widths"):
+            values = getattr(self, key)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{key}: {values} names one twice; remove the repetition")
         return self
+
+    def smallest_view(self, height: int, width: int) -> tuple[int, int]:
+        """Return the size of the smallest view of an image that the network sees.
+
+        Example:
+            >>> EvaluationParams(scales=[0.5, 1], window=(24, 99)).smallest_view(64, 48)
+            (24, 24)
+        """
+        scale = min(self.scales)
+        sides = [max(1, round(side * scale)) for side in (height, width)]
+        limits = self.window or sides
+        return min(sides[0], limits[0]), min(sides[1], limits[1])
 
 
 def metric_modules(task: str) -> list[str]:

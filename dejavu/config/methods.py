@@ -22,6 +22,17 @@ class CRMParams(Section):
         1, description="number of passes; each after the first starts from the last output"
     )
 
+    @property
+    def receptive_field(self) -> int:
+        """Side in pixels of the square of pixels that one output pixel depends on, as `CRM`'s.
+
+        Example:
+            >>> CRMParams().receptive_field
+            18
+        """
+        dilations = 1 << (self.depth - 1)  # 1, 2, 4, ... and 1 again
+        return self.stride * (1 + 2 * self.passes * dilations)
+
 
 class CyclicParams(Section):
     """DejaVu-CL: a loss on the network's second prediction, from the regenerated image.
@@ -152,3 +163,21 @@ class MethodParams(Section):
                     "replaces; choose another, or remove attention"
                 )
         return self
+
+
+def needs_text_pair(method: MethodParams) -> bool:
+    """Tell whether a method uses the stand-in text encoder, trained or untrained."""
+    text = method.dejavu.text if method.dejavu else None
+    return text is not None and text.encoder != "clip"
+
+
+def gammas(method: MethodParams) -> list[tuple[str, Gamma]]:
+    """List a method's loss weights by task, each with the key of its loss."""
+    if method.dejavu is None:
+        return []
+    sections = (
+        ("dejavu", method.dejavu),
+        ("dejavu.cyclic", method.dejavu.cyclic),
+        ("dejavu.text", method.dejavu.text),
+    )
+    return [(key, section.gamma) for key, section in sections if section]

@@ -22,6 +22,7 @@ class Architecture:
         has_width: whether its width can be chosen.
         is_pooled: whether it normalises one value per image and channel over a batch, which must
             then have two images or more.
+        stride: the coarsest stride of its features in pixels.
         tasks: the tasks that it can be trained for; None for all.
         has_dense_head: whether shared attention and the condition ``features`` can read its dense
             features.
@@ -31,6 +32,7 @@ class Architecture:
     encoder: str | None = None
     has_width: bool = False
     is_pooled: bool = False
+    stride: int = 16
     tasks: tuple[str, ...] | None = None
     has_dense_head: bool = True
 

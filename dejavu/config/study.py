@@ -5,12 +5,13 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from dejavu.config.base import Count, Fraction, Label, Section
+from dejavu.config.consistency import check_study
 from dejavu.config.data import DataParams
 from dejavu.config.evaluation import EvaluationParams
-from dejavu.config.methods import MethodParams
+from dejavu.config.methods import MethodParams, needs_text_pair
 from dejavu.config.networks import NetworkParams
 from dejavu.config.redactions import RedactionParams
-from dejavu.config.tasks import Gamma, TaskName, TaskSections
+from dejavu.config.tasks import TaskName, TaskSections
 from dejavu.config.training import TrainParams
 
 
@@ -75,133 +76,17 @@ class Params(TaskSections, Matrix):  # in a file: the matrix, the tasks' section
 
     @model_validator(mode="after")
     def _consistent(self) -> "Params":
-        for field in ("tasks", "seeds"):
-            values = getattr(self, field)
-            if len(set(values)) < len(values):
-                raise ValueError(f"{field}: {values} has duplicates; remove them")
-        if self.report.reference not in self.methods:
-            raise ValueError(
-                f"report.reference: {self.report.reference!r} is not a method; choose "
-                f"one of {', '.join(self.methods)}"
-            )
-        for label, method in self.methods.items():
-            self._check_method(f"methods.{label}", method)
-        for label, network in self.networks.items():
-            self._check_network(f"networks.{label}", network)
-        for index, candidate in enumerate(self.gap.candidates):
-            self._check_redaction(f"gap.candidates.{index}", candidate)
-        self._check_data()
-        self._check_counts()
+        check_study(self)
         return self
-
-    def _check_method(self, where: str, method: MethodParams) -> None:
-        for key, gamma in gammas(method):
-            missing = set(self.tasks) - set(gamma)
-            if missing:
-                raise ValueError(
-                    f"{where}.{key}.gamma: no weight for {', '.join(sorted(missing))}; "
-                    "give one for each task"
-                )
-        for key, part in (("dejavu", method.dejavu), ("attention", method.attention)):
-            if part:
-                self._check_redaction(f"{where}.{key}.redaction", part.redaction)
-        if method.dejavu and method.dejavu.text and not self.data.is_rooms:
-            raise ValueError(f"{where}.dejavu.text: {self.data.name} has no captions; leave it out")
-        deranged = method.dejavu is not None and method.dejavu.condition == "deranged"
-        if deranged and self.train.processes > 1:
-            raise ValueError(
-                f"{where}.dejavu.condition: 'deranged' takes another image's prediction from the "
-                "whole batch; set train.processes to 1"
-            )
-        if deranged and self.train.batch_size < 2:
-            raise ValueError(
-                f"{where}.dejavu.condition: 'deranged' takes another image's prediction from the "
-                "batch; raise train.batch_size to 2 or more"
-            )
-
-    def _check_redaction(self, where: str, redaction: RedactionParams) -> None:
-        size, smallest = self.image_size, redaction.create().smallest_side
-        if size and min(size) < smallest:
-            raise ValueError(
-                f"{where}: needs images of at least {smallest} x {smallest} pixels, but they are "
-                f"{size[0]} x {size[1]}"
-            )
-
-    def _check_network(self, where: str, network: NetworkParams) -> None:
-        missing = set(self.tasks) - set(network.facts.tasks or self.tasks)
-        if missing:
-            raise ValueError(
-                f"{where}.architecture: {network.architecture} cannot be trained for "
-                f"{', '.join(sorted(missing))}"
-            )
-        if network.facts.is_pooled and self.train.batch_size < 2:
-            raise ValueError(
-                f"{where}.architecture: {network.architecture} normalises pooled features over the "
-                "batch; raise train.batch_size to 2 or more"
-            )
-        if network.facts.has_dense_head:
-            return
-        for label, method in self.methods.items():
-            features = method.dejavu is not None and method.dejavu.condition == "features"
-            if features or method.attention:
-                raise ValueError(
-                    f"methods.{label}: needs a network with dense features, which "
-                    f"{network.architecture} ({where}) does not have; remove one of the two"
-                )
-
-    def _check_data(self) -> None:
-        offered = self.data.tasks
-        missing = [task for task in self.tasks if offered is not None and task not in offered]
-        if missing:
-            raise ValueError(
-                f"tasks: {self.data.name} ({self.data.variant_name}) has no ground truth for "
-                f"{', '.join(missing)}; it has: {', '.join(offered or ())}"
-            )
-        varied = self.train.augmentation.scale or not self.data.is_rooms
-        if varied and not self.train.augmentation.crop:
-            raise ValueError(
-                "train.augmentation.crop: is required with train.augmentation.scale or a data set "
-                "on disk: all images of a batch must have the same size"
-            )
-
-    def _check_counts(self) -> None:
-        if not self.data.rooms:  # a data set on disk is counted when it is checked
-            return
-        pool = self.data.rooms.train
-        if problem := self.train.too_many(pool):
-            raise ValueError(problem)
-        if self.uses_text_pair and self.text_pair.batch_size > pool:
-            raise ValueError(
-                f"text_pair.batch_size: {self.text_pair.batch_size} is larger than the pool of "
-                f"data.rooms.train = {pool}"
-            )
 
     @property
     def image_size(self) -> tuple[int, int] | None:
         """Height and width of training images in pixels; None if the params do not fix it."""
         rooms = self.data.rooms
         rendered = (rooms.height, rooms.width) if rooms else None
-        return self.train.augmentation.crop or rendered
+        return self.train.augmentation.size or rendered
 
     @property
     def uses_text_pair(self) -> bool:
         """Whether a method uses the image-text encoder that stands in for CLIP."""
         return any(needs_text_pair(method) for method in self.methods.values())
-
-
-def needs_text_pair(method: MethodParams) -> bool:
-    """Tell whether a method uses the stand-in text encoder, trained or untrained."""
-    text = method.dejavu.text if method.dejavu else None
-    return text is not None and text.encoder != "clip"
-
-
-def gammas(method: MethodParams) -> list[tuple[str, Gamma]]:
-    """List a method's loss weights by task, each with the key of its loss."""
-    if method.dejavu is None:
-        return []
-    sections = (
-        ("dejavu", method.dejavu),
-        ("dejavu.cyclic", method.dejavu.cyclic),
-        ("dejavu.text", method.dejavu.text),
-    )
-    return [(key, section.gamma) for key, section in sections if section]

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from dejavu.config import Params
+from dejavu.config.consistency import check_evaluated
 from dejavu.config.tasks import roles_of, truth_of
 from dejavu.datasets.reading.conventions import ROLES
 from dejavu.datasets.reading.index import shared_file, write_index
@@ -143,10 +144,12 @@ def _require_enough(checked: Checked, study: Params) -> None:
         for one in checked.splits["train"]:
             if one.size[0] < bottom or one.size[1] < right:
                 raise _unfit("train.augmentation.border", f"at least {bottom} x {right}", one)
-    if "depth" in study.tasks and study.evaluation.depth_crop == "eigen":
-        for one in (*checked.splits["val"], *checked.splits["test"]):
-            if one.size != (480, 640):
-                raise _unfit("evaluation.depth_crop", "480 x 640", one)
+    evaluated = {one.size: one for split in ("val", "test") for one in checked.splits[split]}
+    for size, one in evaluated.items():
+        try:
+            check_evaluated(study, *size)
+        except ValueError as error:
+            raise ParamsError(f"{error} (such as {one.entry.name})") from None
 
 
 def _unfit(key: str, needed: str, one: Found) -> ParamsError:

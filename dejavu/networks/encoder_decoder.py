@@ -19,12 +19,12 @@ from dejavu.networks.weights import load_imagenet_weights
 from dejavu.runtime.errors import ParamsError
 
 ARCHITECTURES = {
-    "deeplabv3plus": {"encoder": "", "is_pooled": True},
-    "upernet": {"encoder": "", "is_pooled": True},
-    "segformer": {"encoder": ""},
-    "fpn": {"encoder": ""},
-    "dpt": {"encoder": "tu-"},
-    "hrnet": {"encoder": "tu-hrnet"},
+    "deeplabv3plus": {"encoder": "", "stride": 32, "is_pooled": True},
+    "upernet": {"encoder": "", "stride": 32, "is_pooled": True},
+    "segformer": {"encoder": "", "stride": 32},
+    "fpn": {"encoder": "", "stride": 32},
+    "dpt": {"encoder": "tu-", "stride": 32},
+    "hrnet": {"encoder": "tu-hrnet", "stride": 32},
 }
 
 _SMP_DECODERS = {

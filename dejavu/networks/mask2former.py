@@ -17,7 +17,12 @@ from dejavu.networks.weights import load_imagenet_weights
 from dejavu.runtime.errors import ParamsError
 
 ARCHITECTURES = {
-    "mask2former": {"encoder": "tu-", "tasks": ("segmentation",), "has_dense_head": False}
+    "mask2former": {
+        "encoder": "tu-",
+        "stride": 32,
+        "tasks": ("segmentation",),
+        "has_dense_head": False,
+    }
 }
 
 _STRIDES = [4, 8, 16, 32]

@@ -8,11 +8,11 @@ from dejavu.config.networks import NetworkParams
 from dejavu.runtime.torchvision_import import import_torchvision
 
 ARCHITECTURES: dict[str, dict[str, Any]] = {
-    "fcn_resnet50": {},
-    "fcn_resnet101": {},
-    "deeplabv3_resnet50": {},
-    "deeplabv3_resnet101": {},
-    "deeplabv3_mobilenet_v3_large": {},
+    "fcn_resnet50": {"stride": 8},
+    "fcn_resnet101": {"stride": 8},
+    "deeplabv3_resnet50": {"is_pooled": True},
+    "deeplabv3_resnet101": {"is_pooled": True},
+    "deeplabv3_mobilenet_v3_large": {"is_pooled": True},
     "lraspp_mobilenet_v3_large": {},
 }
 

@@ -303,7 +303,8 @@ def test_eigens_crop_is_given_for_one_size(
         return
     height, width = size
     with pytest.raises(
-        ParamsError, match=rf"depth_crop: needs images of 480 x 640, .* is {height} x {width}"
+        ParamsError,
+        match=rf"depth_crop: needs images of 480 x 640, but they are {height} x {width}",
     ):
         checked.write(tmp_path / "study", params)
     without = disk_params("cityscapes", tasks=["segmentation"], evaluation=params.evaluation)
