@@ -17,6 +17,7 @@ from dejavu.config import Params
 from dejavu.config.consistency import check_evaluated
 from dejavu.config.tasks import roles_of, truth_of
 from dejavu.datasets.reading.conventions import ROLES
+from dejavu.datasets.reading.decoding import is_turned, photograph_suffixes
 from dejavu.datasets.reading.index import shared_file, write_index
 from dejavu.datasets.reading.inspecting import Found, inspect
 from dejavu.datasets.reading.manifest import MANIFEST, VERSION, Manifest, SplitRecord, file_sha256
@@ -129,6 +130,7 @@ def check_dataset(
         *_shared_groups(official),
         *_unofficial_counts(dataset, official),
         *_unofficial_files(dataset),
+        *_turned_images(dataset, found),
     ]
     checked = Checked(name, dataset, found, notes)
     _leave_out_duplicates(checked)
@@ -297,6 +299,23 @@ def _unofficial_files(dataset: RawDataset) -> list[str]:
         if found != expected:
             notes.append(f"{path} is not the published file: its {algorithm} is {found}")
     return notes
+
+
+def _turned_images(dataset: RawDataset, found: dict[str, list[Found]]) -> list[str]:
+    """Return a note on photographs that viewers turn, while targets follow the stored pixels."""
+    paths = {dataset.path(one.entry, "image"): one for listed in found.values() for one in listed}
+    suffixes = photograph_suffixes()
+    turned = [
+        one.entry.name
+        for path, one in paths.items()
+        if path.suffix.lower() in suffixes and is_turned(path)
+    ]
+    if not turned:
+        return []
+    return [
+        f"{len(turned)} images have an EXIF orientation, which is not applied ({_some(turned)}): "
+        "are their targets of the pixels as they are stored?"
+    ]
 
 
 def _some(names: Iterable[str]) -> str:

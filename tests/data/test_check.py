@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from dejavu.data.check import check_dataset
 from dejavu.datasets.reading.conventions import ROLES
@@ -50,6 +51,24 @@ def test_a_file_that_is_not_the_published_one_is_noted(downloads: Downloads) -> 
     digest = md5((root / MAT).read_bytes()).hexdigest()
     note = f"{MAT} is not the published file: its md5 is {digest}"
     assert check(root, disk_params("nyuv2")).notes[-1] == note
+
+
+def test_photographs_that_viewers_turn_are_noted(copy_of: Downloads) -> None:
+    """Labels may belong to either view; where only the size tells, it is the stored one."""
+    root, params = copy_of("ade20k"), disk_params("ade20k")
+    path = root / "images/training/ADE_train_00000002.jpg"
+    stored = Image.open(path)
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    stored.save(path, exif=exif)
+    assert (
+        check(root, params)
+        .notes[-1]
+        .startswith("1 images have an EXIF orientation, which is not applied (ADE_train_00000002)")
+    )
+    exif[0x0112] = 8
+    stored.transpose(Image.Transpose.ROTATE_270).save(path, exif=exif)
+    assert "ADE_train_00000002.jpg is 96 x 64 as it is stored" in problem(root, params)
 
 
 def test_fewer_images_than_the_publisher_has_are_noted(

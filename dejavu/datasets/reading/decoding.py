@@ -28,6 +28,9 @@ _COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB wit
 _TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
 """Tags of TIFF: the bits of each sample; what samples mean, where 0 says that 0 is white."""
 
+_ORIENTATION, _UPRIGHT = 274, 1
+"""Number of the tag of EXIF, and its value where the first pixel is at the top left."""
+
 _DARKEST_WHITE = 1 << 14
 """A 16-bit image that stays below a quarter of white may hold 8, 10, 12 or 14 bits a channel."""
 
@@ -73,7 +76,19 @@ def read_image(path: Path, upright: bool = False) -> NDArray[np.uint8]:
             return np.repeat((grey >> 8).astype(np.uint8)[..., None], 3, axis=2)
         if bits > 8:
             _require_bright(path, int(np.asarray(turned.convert("RGB")).max()) << 8)
+        if turned.mode == "L" and bits < 8 and "transparency" in turned.info:
+            turned.info["transparency"] *= _stretch(bits)  # Pillow stretches the samples alone
         return np.array(_on_white(turned))
+
+
+def is_turned(path: Path) -> bool:
+    """Tell whether a photograph is stored otherwise than upright, by its EXIF orientation.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    with _opened(path, PHOTOGRAPHS, decode=False) as image:
+        return bool(image.getexif().get(_ORIENTATION, _UPRIGHT) != _UPRIGHT)
 
 
 def read_indices(path: Path) -> NDArray[np.uint8]:
@@ -89,8 +104,7 @@ def read_indices(path: Path) -> NDArray[np.uint8]:
     with _opened(path, ("PNG",)) as image:
         header = _read_header(path)
         if header.colours == "grey" and header.bits <= 8:
-            stretch = 255 // ((1 << header.bits) - 1)  # by Pillow
-            return np.array(image.convert("L")) // np.uint8(stretch)
+            return np.array(image.convert("L")) // np.uint8(_stretch(header.bits))
         if header.colours == "palette":
             indices = np.array(image)
             _require_own_indices(path, indices, np.array(image.getpalette()).reshape(-1, 3))
@@ -200,6 +214,11 @@ def _tiff_tag(image: Image.Image, tag: int) -> Any:
     return getattr(image, "tag_v2", {}).get(tag)
 
 
+def _stretch(bits: int) -> int:
+    """Return the factor by which Pillow multiplies samples of up to 8 bits."""
+    return 255 // ((1 << bits) - 1)
+
+
 def _read_header(path: Path) -> _Header:
     """Read the header of a file that Pillow has opened as PNG."""
     with path.open("rb") as file:
@@ -219,7 +238,7 @@ def _lower_bytes(path: Path) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def _opened(path: Path, formats: Sequence[str]) -> Iterator[Image.Image]:
+def _opened(path: Path, formats: Sequence[str], decode: bool = True) -> Iterator[Image.Image]:
     """Open and decode an image; every error of Pillow about a bad file becomes a `DataError`."""
     from PIL import Image
 
@@ -231,7 +250,8 @@ def _opened(path: Path, formats: Sequence[str]) -> Iterator[Image.Image]:
     known = [name for name in formats if name in Image.OPEN]  # AVIF is new in Pillow
     try:
         with Image.open(path, formats=known) as image:
-            image.load()
+            if decode:
+                image.load()
             yield image
     except DataError:
         raise

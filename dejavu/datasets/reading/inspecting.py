@@ -64,9 +64,11 @@ def inspect(dataset: RawDataset, entry: Entry, roles: Sequence[str]) -> Found:
         parts[role] = dataset.read(entry, role)
         if parts[role].shape[:2] != image.shape[:2]:
             sizes = [" x ".join(map(str, part.shape[:2])) for part in (image, parts[role])]
+            lying = parts[role].shape[:2] == image.shape[1::-1]
             raise DataError(
                 f"{dataset.path(entry, role)}: is {sizes[1]}, but its image "
                 f"{dataset.path(entry, 'image')} is {sizes[0]}"
+                + (" as it is stored: its EXIF orientation is not applied" if lying else "")
             )
     classes = len(dataset.variant.class_names)
     if "label" in parts:

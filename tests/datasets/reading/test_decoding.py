@@ -241,6 +241,14 @@ def test_a_tiff_of_16_bits_whose_white_is_0_is_refused(tmp_path: Path) -> None:
         read_image(path)
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_a_grey_that_stands_for_transparent_is_white(bits: int, tmp_path: Path) -> None:
+    """Also where its number is stretched to 8 bits."""
+    path = tmp_path / "image.png"
+    write_png(path, np.array([[0, 1, 2**bits - 1]]), bits, transparent=b"\0\1")
+    assert read_image(path)[0, :, 0].tolist() == [0, 255, 255]
+
+
 @pytest.mark.parametrize("kind", ["RGB with alpha", "grey with alpha", "palette", "key"])
 def test_what_is_transparent_is_white(kind: str, tmp_path: Path) -> None:
     """Whatever colour an editor left there; the left pixel is opaque."""
