@@ -17,9 +17,14 @@ from dejavu.data.indexed import IndexedSplit
 from dejavu.data.opening import open_split
 from dejavu.data.split import Split
 from dejavu.datasets.reading.conventions import ROLES
-from dejavu.datasets.reading.decoding import read_indices
 from dejavu.datasets.reading.raw import Array
 from dejavu.evaluation.metrics import create_metrics
+from dejavu.evaluation.prediction_files import (
+    depth_ratios,
+    read_labels,
+    read_map,
+    require_metres,
+)
 from dejavu.evaluation.score import describe, load_run, predictions
 from dejavu.runtime.errors import DataError
 from dejavu.runtime.files import whole_file
@@ -70,7 +75,8 @@ def score_predictions(layout: Layout, run: Run, folder: Path, output: Path) -> d
         output: metrics file to write (JSON).
 
     Raises:
-        DataError: a prediction is missing, or is of another size or kind than its ground truth.
+        DataError: a prediction is missing, or is of another size, kind or unit than its ground
+            truth.
         DejaVuError: the metrics file would be written over a prediction or a file of the data set.
     """
     protocol = run.params.evaluation
@@ -80,12 +86,17 @@ def score_predictions(layout: Layout, run: Run, folder: Path, output: Path) -> d
     torch.set_num_threads(run.params.train.threads)  # sums depend on the number
     task = build_task(run.identity(), scenes.manifest.palette)
     metrics = create_metrics(task, protocol)
+    ratios: list[float] = []
     # The evaluation's batches, so that sums are taken in the same order.
     for indices in scenes.batches(protocol.batch_size):
         target = task.target(scenes.batch(indices))
         prediction = _read_batch(scenes, task, folder, indices, target)
+        if task.name == "depth":
+            ratios += depth_ratios(prediction.numpy(), target.numpy())
         for metric in metrics:
             metric.update(prediction, target)
+    if protocol.depth_alignment == "none":
+        require_metres(folder, ratios)
     result = describe(run, scenes, task, metrics) | {"weights": None, "predictions": str(folder)}
     write_json(output, result)
     return result
@@ -94,19 +105,26 @@ def score_predictions(layout: Layout, run: Run, folder: Path, output: Path) -> d
 def _read_batch(
     scenes: Split, task: Task, folder: Path, indices: Sequence[int], target: Tensor
 ) -> Tensor:
-    """Read the predictions of some images, and check each one's shape against its ground truth."""
+    """Read the predictions of some images, and check each one against its ground truth."""
     read = []
     for index, truth in zip(indices, target, strict=True):
         path = folder / _file_name(scenes, task.name, index)
         if not path.is_file():
-            raise DataError(f"{path}: is missing; every image of the split needs a prediction")
-        prediction = torch.from_numpy(_read(path, scenes))
-        if prediction.shape != truth.shape:
+            there = ", ".join(sorted(other.name for other in folder.glob(f"{path.stem}.*")))
             raise DataError(
-                f"{path}: has shape {tuple(prediction.shape)}, but the ground truth has "
-                f"{tuple(truth.shape)}; predict at the size of the ground truth"
+                f"{path}: is missing; every image of the split needs a prediction"
+                + (f" in this format, and there is {there}" if there else "")
             )
-        read.append(prediction)
+        if path.suffix == ".npy":
+            read.append(torch.from_numpy(read_map(path, task.name, truth.numpy())))
+            continue
+        labels = read_labels(path, _ids(scenes), scenes.manifest.class_names)
+        if labels.shape != truth.shape:
+            raise DataError(
+                f"{path}: has shape {labels.shape}, but the ground truth has "
+                f"{tuple(truth.shape)}; predict at the size of the truth"
+            )
+        read.append(torch.from_numpy(labels))
     return torch.stack(read)
 
 
@@ -142,25 +160,6 @@ def _write(path: Path, scenes: Split, prediction: Tensor) -> None:
         else:
             with temporary.open("wb") as file:
                 np.save(file, prediction.numpy())
-
-
-def _read(path: Path, scenes: Split) -> Array:
-    if path.suffix == ".npy":
-        try:
-            array = np.asarray(np.load(path), np.float32)
-        except (OSError, ValueError, TypeError, EOFError) as error:
-            raise DataError(f"{path}: cannot be read as an array ({error})") from None
-        if not np.isfinite(array).all():
-            raise DataError(f"{path}: holds values that are not finite")
-        return array
-    ids = _ids(scenes)
-    labels = np.full(256, -1, np.int64)
-    labels[ids] = np.arange(len(ids))
-    found: Array = labels[read_indices(path)]
-    if found.min() < 0:
-        wrong = read_indices(path)[found < 0][0]
-        raise DataError(f"{path}: contains the id {wrong}, but no scored class has this id")
-    return found
 
 
 def _ids(scenes: Split) -> Array:

@@ -206,6 +206,17 @@ def test_progress_is_reported_image_by_image(study: Study, tmp_path: Path) -> No
     assert calls == [(1, 3), (2, 3), (3, 3)]
 
 
+def test_depth_in_millimetres_is_not_scored(study: Study, tmp_path: Path) -> None:
+    """One image may be as wrong as that; all of them are in another unit."""
+    layout, run, files = saved(study, tmp_path, "cityscapes", "depth")
+    for number, file in enumerate(files):
+        score_predictions(layout, run, tmp_path, tmp_path / f"{number}.json")
+        np.save(file, 1000 * np.load(file))
+    with pytest.raises(DataError, match=rf"{tmp_path}: .*millimetres\? Divide by 1000"):
+        score_predictions(layout, run, tmp_path, tmp_path / "metrics.json")
+    assert not (tmp_path / "metrics.json").exists()
+
+
 def spoil_png(path: Path, value: int) -> None:
     labels = np.array(Image.open(path))
     labels[3, 4] = value
@@ -261,7 +272,9 @@ def save_archive(path: Path) -> None:
         (lambda path: save_other(path, np.ones((64, 96))), r"shape \(64, 96\), .*\(1, 64, 96\)"),
         (lambda path: save_other(path, np.ones((1, 32, 48))), r"has shape \(1, 32, 48\)"),
         (lambda path: save_other(path, {"depth": 1}), "cannot be read as an array"),
-        (lambda path: save_other(path, np.full((1, 64, 96), "far")), "cannot be read as an array"),
+        (lambda path: save_other(path, np.full((1, 64, 96), "far")), "holds <U3"),
+        (lambda path: save_other(path, np.full((1, 64, 96), 5000, np.uint16)), "uint16.*1000"),
+        (lambda path: path.rename(path.with_suffix(".png")), r"is missing.*there is \S+\.png"),
         (lambda path: save_other(path, np.full((1, 64, 96), np.nan)), "not finite"),
         (save_archive, "cannot be read as an array"),
         (lambda path: path.write_bytes(path.read_bytes()[:-9]), "cannot be read as an array"),
