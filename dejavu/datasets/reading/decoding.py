@@ -233,7 +233,8 @@ def _lower_bytes(path: Path) -> NDArray[np.uint8]:
     from PIL import Image
 
     with Image.open(path, formats=("PNG",)) as image:
-        image.tile = [tile._replace(args="RGB;16L") for tile in image.tile]
+        # A plain tuple, as before Pillow 11: codec, box, offset and raw mode.
+        image.tile = [(*tile[:3], "RGB;16L") for tile in image.tile]  # type: ignore[misc]
         return np.asarray(image)
 
 
