@@ -26,10 +26,12 @@ def rooms(
     """Render the study's procedural rooms: one array file per split, and a manifest."""
     from dejavu.datasets.rooms import prepare_rooms
     from dejavu.datasets.rooms.scenes import RoomsSpec
+    from dejavu.training.preflight import check_runs
 
     layout = read_layout(params)
     if layout.params.data.rooms is None:
         raise ParamsError(f"{params}: data.name is {layout.params.data.name}, not rooms")
+    check_runs(layout.params, str(params))
     settings = layout.params.data.rooms.model_dump()
     counts = {split: settings.pop(split) for split in ("train", "val", "test")}
     with recorded("data", layout), progress_bar("rooms") as step:
@@ -68,6 +70,7 @@ def check(
     from dejavu.data.check import check_dataset
     from dejavu.datasets.reading.roots import data_root, use_root
     from dejavu.study.layout import Layout
+    from dejavu.training.preflight import check_runs
 
     use_root(root)
     study = load_params(params) if params else None
@@ -81,6 +84,8 @@ def check(
             f"--task: {name} ({data.variant_name}) has no ground truth for {', '.join(unknown)}; "
             f"it has: {', '.join(offered)}"
         )
+    if study:
+        check_runs(study, str(params))
     folder, layout = data_root(name), Layout(study) if study else None
     with recorded("data", layout) if layout else nullcontext():
         with progress_bar(f"checking {name}") as step:

@@ -15,7 +15,7 @@ if IS_ROOMS:
             ENVIRONMENT
         threads: 1
         resources:
-            mem_mb=1000,
+            mem_mb=2000,
         params:
             **hashes("data"),
             file=params_file,
