@@ -117,11 +117,32 @@ class Recording:
 def recorded(job: Job) -> Iterator[Recording]:
     """Record how a block makes a job's results; a block that fails leaves no record.
 
-    If several processes train a run together, only the first one writes.
+    A record of other params or code is removed first, so that a killed job does not leave it beside
+    new results; a block that fails before it writes any brings it back. If several processes train
+    a run together, only the first one writes.
     """
     recording = Recording(job)
-    yield recording
+    with _without_outdated(job):
+        yield recording
     recording.write()
+
+
+@contextmanager
+def _without_outdated(job: Job) -> Iterator[None]:
+    try:
+        record = read_record(job.record)
+    except DataError:
+        record = None  # it is written anew
+    if record is None or record.hashes == job.hashes or not is_first():
+        yield
+        return
+    job.record.unlink()
+    try:
+        yield
+    except BaseException:
+        if record.outputs.items() >= _checksums(job.outputs).items():
+            _write(job.record, record)
+        raise
 
 
 def require_current(job: Job, command: str) -> None:

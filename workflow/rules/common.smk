@@ -20,6 +20,7 @@ from dejavu.runtime.locks import lock, open_by_name
 from dejavu.study.jobs import JOBS
 from dejavu.study.layout import Layout
 from dejavu.study.measurements import MEASUREMENTS
+from dejavu.study.stale import Records
 
 # Rules call the `python` that runs Snakemake, whether or not its environment was activated.
 os.environ.update(
@@ -175,9 +176,21 @@ def memory_mb(rooms):
 
 
 def reads(verb):
-    """What a verb's rule reads."""
+    """What a verb's rule reads.
+
+    Snakemake's notes know what it made itself, not what was made by hand with other params, or was
+    brought by git or DVC: where a job's record denies its results, the job is forced.
+    """
     kind = JOBS[verb]
-    return lambda w: kind.reads(LAYOUT, kind.of.named(LAYOUT, w))
+
+    def read(w):
+        of = kind.of.named(LAYOUT, w)
+        job = kind.job(LAYOUT, of)
+        if RECORDS.deny(job):
+            workflow.dag.forcefiles.update(map(str, job.outputs))
+        return kind.reads(LAYOUT, of)
+
+    return read
 
 
 def writes(verb, category=None, **captions):
@@ -212,6 +225,7 @@ def made(verb):
 PARAMS_FILE, LAYOUT = read_study()
 STUDY = LAYOUT.params.study
 IS_ROOMS = LAYOUT.params.data.is_rooms
+RECORDS = Records(LAYOUT)
 fall_back_without_conda()
 refuse_names()
 refuse_default_storage()

@@ -5,6 +5,8 @@
 if IS_ROOMS:
 
     rule prepare_rooms:
+        input:
+            reads("data"),
         output:
             **writes("data"),
         log:
@@ -54,6 +56,8 @@ else:
 
     # Its folder is no param: what is in it is known by the checksums that this rule writes.
     rule check_data:
+        input:
+            reads("data"),
         output:
             **writes("data"),
         log:
