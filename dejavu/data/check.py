@@ -16,6 +16,7 @@ import numpy as np
 from dejavu.config import Params
 from dejavu.config.consistency import check_evaluated
 from dejavu.config.tasks import roles_of, truth_of
+from dejavu.data.plausibility import judge
 from dejavu.datasets.reading.conventions import ROLES
 from dejavu.datasets.reading.decoding import is_turned, photograph_suffixes
 from dejavu.datasets.reading.index import shared_file, write_index
@@ -114,8 +115,8 @@ def check_dataset(
         progress: called after each image.
 
     Raises:
-        DataError: anything is missing, damaged, or shared by train and test; the message names
-            the files and the fix.
+        DataError: anything is missing, damaged, or shared by train and test, or a split cannot be
+            right as a whole; the message names the files and the fix.
     """
     dataset = dataset_class(name)(root, variant)
     roles = roles_of(tasks)
@@ -131,6 +132,8 @@ def check_dataset(
         *_unofficial_counts(dataset, official),
         *_unofficial_files(dataset),
         *_turned_images(dataset, found),
+        *judge(dataset, "train", [*found["train"], *found["val"]]),
+        *judge(dataset, "test", found["test"]),
     ]
     checked = Checked(name, dataset, found, notes)
     _leave_out_duplicates(checked)

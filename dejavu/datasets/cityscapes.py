@@ -116,7 +116,8 @@ camera/{train,val}/CITY/*_camera.json               camera_trainvaltest.zip, for
         if ids.max() > LAST_ID:
             raise DataError(
                 f"{path}: holds the id {ids.max()}; the labelIds of Cityscapes are 0 to "
-                f"{LAST_ID}: was the file converted? Unpack gtFine_trainvaltest.zip again"
+                f"{LAST_ID}: are these trainIds, or was the file converted? Unpack "
+                "gtFine_trainvaltest.zip again"
             )
         return LABELS[ids]
 

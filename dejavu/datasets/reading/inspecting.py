@@ -15,6 +15,32 @@ _POSSIBLE = {"depth": "finite and at least 0", "normals": "unit or zero vectors"
 """Condition on the values, by role."""
 
 
+_KINDS = {
+    "image": ("uint8", 3),
+    "label": ("uint8", 2),
+    "depth": ("float32", 2),
+    "normals": ("float32", 3),
+}
+"""Type and number of axes, by role; a third axis has 3 channels."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What an image and its targets look like, to judge a whole split by.
+
+    Attributes:
+        one_colour: whether all pixels of the image are equal.
+        known: number of pixels with a ground truth, by role.
+        depth_range: the smallest, median and largest known depth, metres; None if none is known.
+        away: number of normals that point away from the camera.
+    """
+
+    one_colour: bool
+    known: dict[str, int]
+    depth_range: tuple[float, float, float] | None
+    away: int
+
+
 @dataclass(frozen=True)
 class Found:
     """One decoded and validated image, with its targets.
@@ -25,6 +51,7 @@ class Found:
         bytes: total size of its files.
         sha256: digest of the decoded array, by role.
         class_pixels: number of pixels of each class, by label.
+        summary: what they look like.
     """
 
     entry: Entry
@@ -32,6 +59,7 @@ class Found:
     bytes: int
     sha256: dict[str, str]
     class_pixels: Sequence[int]
+    summary: Summary
 
     def row(self) -> dict[str, object]:
         """Return the image's line in the index."""
@@ -55,13 +83,13 @@ def inspect(dataset: RawDataset, entry: Entry, roles: Sequence[str]) -> Found:
     Raises:
         DataError: a file is missing or damaged, or holds impossible values.
     """
-    image = dataset.read(entry, "image")
+    image = _read(dataset, entry, "image")
     parts = {"image": image}
     measured = {dataset.computed.get(role, role) for role in roles if role != "image"}
     for role in sorted(measured):
         if role not in entry.files:
             raise DataError(f"{dataset.path(entry, 'image')}: this image has no {role}")
-        parts[role] = dataset.read(entry, role)
+        parts[role] = _read(dataset, entry, role)
         if parts[role].shape[:2] != image.shape[:2]:
             sizes = [" x ".join(map(str, part.shape[:2])) for part in (image, parts[role])]
             lying = parts[role].shape[:2] == image.shape[1::-1]
@@ -90,6 +118,38 @@ def inspect(dataset: RawDataset, entry: Entry, roles: Sequence[str]) -> Found:
         bytes=sum((dataset.root / file).stat().st_size for file in {*files.values()}),
         sha256=digests,
         class_pixels=[int(count) for count in class_pixels],
+        summary=_summary(parts),
+    )
+
+
+def _read(dataset: RawDataset, entry: Entry, role: str) -> Array:
+    """Read a part of an image, and check that the data set's module returns the right kind."""
+    part = dataset.read(entry, role)
+    dtype, axes = _KINDS[role]
+    if part.dtype != dtype or part.ndim != axes or part.shape[2:] not in ((), (3,)):
+        raise DataError(
+            f"{dataset.path(entry, role)}: is read as {part.dtype} of shape {part.shape}; the "
+            f"{role} must be {dtype}, H x W{' x 3' * (axes - 2)}"
+        )
+    return part
+
+
+def _summary(parts: dict[str, Array]) -> Summary:
+    image = parts["image"]
+    known = {
+        "label": parts["label"] != IGNORE_INDEX if "label" in parts else None,
+        "depth": parts["depth"] > 0 if "depth" in parts else None,
+        "normals": parts["normals"].any(axis=2) if "normals" in parts else None,
+    }
+    counts = {role: int(mask.sum()) for role, mask in known.items() if mask is not None}
+    depth = parts["depth"][known["depth"]] if counts.get("depth") else None
+    return Summary(
+        one_colour=bool((image == image[:1, :1]).all()),
+        known=counts,
+        depth_range=None
+        if depth is None
+        else (float(depth.min()), float(np.median(depth)), float(depth.max())),
+        away=int((parts["normals"][..., 2] > 0).sum()) if "normals" in parts else 0,
     )
 
 
