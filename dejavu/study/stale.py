@@ -4,7 +4,6 @@ Snakemake compares params with its own notes of the jobs that it ran; of results
 hand, or brought by git or DVC, only their records tell.
 """
 
-import json
 from functools import cached_property
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from dejavu.datasets.reading.manifest import file_sha256
 from dejavu.runtime.errors import DataError
+from dejavu.runtime.strict_json import from_json
 from dejavu.study.jobs import JOBS, Job
 from dejavu.study.layout import Layout
 from dejavu.study.record import Record, read_record
@@ -81,7 +81,7 @@ def _is_of_other_run(job: Job) -> bool:
     try:
         with safe_open(path, "numpy") as file:
             # As dejavu/training/checkpoint.py writes it.
-            found: object = json.loads(file.metadata()["dejavu"])["run"]
+            found: object = from_json(file.metadata()["dejavu"])["run"]
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return True
     return found != job.hashes["run"]
