@@ -18,6 +18,8 @@ from dejavu.study.adoption.compare import differing
         ({"a": 1}, {"a": 1.0}, ["a: 1 became 1.0"]),
         ({"a": True}, {"a": 1}, ["a: true became 1"]),
         ({"a": math.nan}, {"a": math.nan}, []),
+        ({"a": math.nan}, {"a": None}, []),
+        ({"a": None}, {"a": math.nan}, ["a: null became NaN"]),
         ({"a": math.nan}, {"a": 0.0}, ["a: NaN became 0.0"]),
     ],
 )
