@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export BASE PUSH_REMOTE
 
 .PHONY: help install reproduce test lint types check soak tiny tiny-conda ci-plan ci-pull \
-  ci-compare ci-push params phases readme gallery benchmarks docs lock clean
+  ci-compare ci-push params phases readme gallery benchmarks docs lock clean clean-all
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,6 +25,8 @@ $(BIN)/.installed: requirements.txt pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	$(BIN)/python -m compileall -q .venv/lib || true
+	@# A tree without git, as of a ZIP: DVC refuses to work in it unless it is told.
+	@test -e .git || $(BIN)/dvc config --local core.no_scm true
 	@touch $@
 
 reproduce: install ## run the embedded study; print the main table and where the rest is
@@ -112,5 +114,11 @@ lock: ## write requirements.txt anew from what pyproject.toml admits today
 	  build/lock/bin/pip freeze --all --exclude-editable --exclude pip \
 	  | grep -v -E '^(nvidia-|cuda-|triton)' | sed 's/+cpu//'; } > requirements.txt
 
-clean: ## remove what can be made again, checkpoints and data included
-	rm -rf .runs .snakemake logs build data/default $(STUDY)/checkpoints $(STUDY)/report.html
+clean: ## remove the default study's data, checkpoints, report and logs, and build/
+	rm -rf build logs/default data/default $(STUDY)/checkpoints $(STUDY)/report.html
+	@echo "kept: .runs/, the trained runs of every study, and .snakemake/ (make clean-all)"
+
+clean-all: clean ## remove also the trained runs of every study; asks for YES=1
+	@test "$(YES)" = 1 || { echo "this removes the trained runs of every study (.runs/), .snakemake/"; \
+	  echo "and logs/, hours of work perhaps; if that is meant: make clean-all YES=1"; exit 1; }
+	rm -rf .runs .snakemake logs

@@ -19,6 +19,7 @@ include: "workflow/rules/report.smk"
 onstart:
     refuse_second_run()
     tell_of_guessed_gpu()
+    tell_of_unknown_commit()
 
 
 onsuccess:

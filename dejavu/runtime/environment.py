@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -42,7 +43,7 @@ class Hardware(BaseModel, frozen=True, extra="forbid"):
 
 
 def read_commit(root: Path = _ROOT) -> Commit:
-    """Read the commit of a working tree from git.
+    """Read the commit of a working tree from git; print why, if git refuses or is missing.
 
     Args:
         root: top of the tree; an installed package's folder is not one, even inside a repository.
@@ -55,17 +56,31 @@ def read_commit(root: Path = _ROOT) -> Commit:
     try:
         said = subprocess.check_output(
             [*command, "--branch", "--", *_CODE],
-            text=True,
-            stderr=subprocess.DEVNULL,
+            encoding="utf-8",
+            errors="replace",
+            stderr=subprocess.PIPE,
             timeout=_PATIENCE,
         )
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, subprocess.SubprocessError) as error:
+        print(f"dejavu: no commit is recorded: {_why_no_commit(error, root)}", file=sys.stderr)
         return unknown
     lines = said.splitlines()
     heads = [line.split()[-1] for line in lines if line.startswith("# branch.oid ")]
     if heads in ([], ["(initial)"]):
         return unknown
     return Commit(commit=heads[0], dirty=any(not line.startswith("#") for line in lines))
+
+
+def _why_no_commit(error: OSError | subprocess.SubprocessError, root: Path) -> str:
+    if isinstance(error, OSError):
+        return "git is not installed"
+    said = str(getattr(error, "stderr", None) or error).strip()
+    if "dubious ownership" in said:
+        return (
+            f"git does not trust {root}, which another user owns; to trust it: "
+            f"git config --global --add safe.directory {shlex.quote(str(root))}"
+        )
+    return next(iter(said.splitlines()))
 
 
 def read_versions() -> dict[str, str]:

@@ -15,6 +15,7 @@ sys.path.insert(0, workflow.basedir)
 from dejavu.config import load_params
 from dejavu.datasets.reading.roots import ROOT_VARIABLE, use_root
 from dejavu.runtime.devices import visible_devices
+from dejavu.runtime.environment import read_commit
 from dejavu.runtime.errors import DejaVuError
 from dejavu.runtime.locks import lock, open_by_name
 from dejavu.study.jobs import JOBS
@@ -55,6 +56,12 @@ def tell_of_guessed_gpu():
             "no GPU here, so no job asks the cluster for one: set DEJAVU_GPU=1 where its nodes "
             "have GPUs, DEJAVU_GPU=0 to train on CPUs"
         )
+
+
+def tell_of_unknown_commit():
+    """Results are to know the code that made them: git's trouble is said now, not in logs alone."""
+    if read_commit().commit == "unknown" and not Path(workflow.basedir, ".git").exists():
+        announce("no git repository here, so no commit is recorded with the results")
 
 
 def read_study():
