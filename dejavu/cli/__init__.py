@@ -4,6 +4,7 @@ Each verb calls one function. Heavy imports happen inside the verbs, so that ``-
 """
 
 import errno
+import io
 import os
 import sys
 
@@ -68,7 +69,12 @@ def _root(root: RootOption = None) -> None:
 def main() -> None:
     """Run the command line; a user's mistake is a message and exit code 1, not a traceback."""
     os.environ.pop("MPLBACKEND", None)  # figures are files: no verb opens a window
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # an arrow must not end a verb in a Latin-1 locale
+            stream.reconfigure(errors="backslashreplace")
     try:
+        if sys.flags.optimize > 1:
+            raise DejaVuError("PYTHONOPTIMIZE=2 (-OO) removes texts that results have: unset it")
         app()
     except (DejaVuError, ImportError) as error:  # an ImportError names the missing extra
         typer.echo(f"dejavu: {error}", err=True)

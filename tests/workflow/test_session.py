@@ -1,0 +1,40 @@
+"""Nothing of the caller's session reaches a result."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.pipeline import run
+
+pytestmark = pytest.mark.pipeline
+RESULTS = Path("results/default")
+VERBS = ("evaluate --task depth --method baseline", "tables", "figures", "report")
+SESSION = {
+    "MPLBACKEND": "nonsense",
+    "MATPLOTLIBRC": "odd",
+    "PYTHONIOENCODING": "latin-1",
+    "LC_ALL": "C",
+    "PYTHONWARNINGS": "error",
+    "TZ": "Asia/Kathmandu",
+    "COLUMNS": "20",
+    "NO_COLOR": "1",
+    "TMPDIR": "/none",
+    "OMP_NUM_THREADS": "7",
+}
+
+
+def results(tree: Path) -> dict[str, bytes]:
+    """All results but the records, which hold times."""
+    files = [path for path in (tree / RESULTS).rglob("*") if path.is_file()]
+    return {str(path): path.read_bytes() for path in files if "records" not in path.parts}
+
+
+def test_results_are_the_same_in_an_odd_session(finished: Path) -> None:
+    before = results(finished)
+    (finished / "odd").mkdir()
+    (finished / "odd/matplotlibrc").write_text("font.size: 23\naxes.facecolor: red\n")
+    session = [f"{name}={value}" for name, value in SESSION.items()]
+    for verb in VERBS:
+        command = f"umask 077; python -m dejavu {verb} > odd/said"  # not UTF-8
+        run(finished, "env", *session, "bash", "-c", command)
+    assert results(finished) == before
