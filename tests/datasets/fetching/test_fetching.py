@@ -148,7 +148,7 @@ def test_a_file_that_is_there_is_not_fetched_again(site: Site, tmp_path: Path) -
     assert site.asked == [None]
 
 
-@pytest.mark.parametrize("found", [CONTENT[:-1], CONTENT[:-1] + b"x"])
+@pytest.mark.parametrize("found", [CONTENT[:-1], CONTENT[:-1] + b"x"], ids=["short", "other"])
 def test_a_file_that_is_there_and_is_another_one_is_refused_and_kept(
     site: Site, tmp_path: Path, found: bytes
 ) -> None:
