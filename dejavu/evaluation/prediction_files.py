@@ -22,6 +22,13 @@ _OTHER_UNIT = 30
 learned metres is so wrong."""
 
 
+_GOOD_AGREEMENT = 0.8
+"""Mean cosine between normals that only a good prediction reaches, if some axes are reversed."""
+
+_REVERSED = -0.05
+"""Mean product of predicted and true components, below which an axis is reversed."""
+
+
 def read_labels(path: Path, ids: Array, class_names: Sequence[str]) -> Array:
     """Read a predicted label map.
 
@@ -182,3 +189,36 @@ def require_metres(folder: Path, ratios: Sequence[float]) -> None:
         f"{folder}: its depths are {min(ratios):.3g} to {max(ratios):.3g} times the true ones in "
         f"every image; expected metres: {advice}"
     )
+
+
+def axis_agreement(normals: Array, truths: Array) -> Array:
+    """Return the mean product of predicted and true normals by axis, where these are known.
+
+    Args:
+        normals: B x 3 x H x W.
+        truths: B x 3 x H x W, zero vectors where unknown.
+
+    Returns:
+        3 numbers, whose sum is the mean cosine.
+    """
+    known = max(int(truths.any(axis=1).sum()), 1)
+    agreement: Array = (normals * truths).sum(axis=(0, 2, 3), dtype=np.float64) / known
+    return agreement
+
+
+def require_frame(folder: Path, agreements: Sequence[Array]) -> None:
+    """Refuse normals of another frame, by the `axis_agreement` of each batch of a whole split.
+
+    Raises:
+        DataError: they would be good if some axes were reversed.
+    """
+    if not agreements:
+        return
+    mean = np.mean(agreements, axis=0)
+    wrong = [axis for axis, agreement in zip("xyz", mean, strict=True) if agreement < _REVERSED]
+    if wrong and abs(mean).sum() >= _GOOD_AGREEMENT:
+        raise DataError(
+            f"{folder}: its normals are good but for {' and '.join(wrong)}, which "
+            f"{'is' if len(wrong) == 1 else 'are'} the other way round; expected x right, y down, "
+            "z forward, towards the camera"
+        )

@@ -20,9 +20,11 @@ from dejavu.datasets.reading.conventions import ROLES
 from dejavu.datasets.reading.raw import Array
 from dejavu.evaluation.metrics import create_metrics
 from dejavu.evaluation.prediction_files import (
+    axis_agreement,
     depth_ratios,
     read_labels,
     read_map,
+    require_frame,
     require_metres,
 )
 from dejavu.evaluation.score import describe, load_run, predictions
@@ -87,16 +89,20 @@ def score_predictions(layout: Layout, run: Run, folder: Path, output: Path) -> d
     task = build_task(run.identity(), scenes.manifest.palette)
     metrics = create_metrics(task, protocol)
     ratios: list[float] = []
+    agreements: list[Array] = []
     # The evaluation's batches, so that sums are taken in the same order.
     for indices in scenes.batches(protocol.batch_size):
         target = task.target(scenes.batch(indices))
         prediction = _read_batch(scenes, task, folder, indices, target)
         if task.name == "depth":
             ratios += depth_ratios(prediction.numpy(), target.numpy())
+        if task.name == "normals":
+            agreements.append(axis_agreement(prediction.numpy(), target.numpy()))
         for metric in metrics:
             metric.update(prediction, target)
     if protocol.depth_alignment == "none":
         require_metres(folder, ratios)
+    require_frame(folder, agreements)
     result = describe(run, scenes, task, metrics) | {"weights": None, "predictions": str(folder)}
     write_json(output, result)
     return result

@@ -10,9 +10,11 @@ from PIL import Image
 from dejavu.datasets.reading.raw import Array
 from dejavu.datasets.reading.registry import dataset_class
 from dejavu.evaluation.prediction_files import (
+    axis_agreement,
     depth_ratios,
     read_labels,
     read_map,
+    require_frame,
     require_metres,
 )
 from dejavu.runtime.errors import DataError
@@ -121,6 +123,26 @@ def test_another_unit_of_a_whole_split_is_named(factor: float, unit: str, tmp_pa
     require_metres(tmp_path, depth_ratios(predicted, 0 * truths))
     with pytest.raises(DataError, match=rf"{tmp_path}: .*{unit}"):
         require_metres(tmp_path, depth_ratios(factor * predicted, truths))
+
+
+@pytest.mark.parametrize(
+    ("signs", "axes"),
+    [((1, 1, -1), "z,"), ((1, -1, 1), "y,"), ((-1, 1, 1), "x,"), ((1, -1, -1), "y and z,")],
+)
+def test_another_frame_of_a_whole_split_is_named(
+    signs: tuple[int, int, int], axes: str, tmp_path: Path
+) -> None:
+    truths = np.stack([NORMALS, NORMALS * (DEPTH > 3), 0 * NORMALS])
+    noisy = NORMALS + RNG.normal(scale=0.2, size=NORMALS.shape)
+    good = np.stack([noisy / np.linalg.norm(noisy, axis=0)] * 3)
+    poor = RNG.normal(size=good.shape)
+    poor /= np.linalg.norm(poor, axis=1, keepdims=True)
+    reversing = np.array(signs)[:, None, None]
+    for fine in (good, poor, poor * reversing, -abs(poor)):
+        require_frame(tmp_path, [axis_agreement(fine, truths)])
+    assert axis_agreement(truths[:2], truths[:2]).sum() == pytest.approx(1)
+    with pytest.raises(DataError, match=rf"{tmp_path}: .* but for {axes}"):
+        require_frame(tmp_path, [axis_agreement(good * reversing, truths)])
 
 
 IDS = {
