@@ -1,5 +1,6 @@
 """Nothing of the caller's session reaches a result."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,16 @@ def test_results_are_the_same_in_an_odd_session(finished: Path) -> None:
         command = f"umask 077; python -m dejavu {verb} > odd/said"  # not UTF-8
         run(finished, "env", *session, "bash", "-c", command)
     assert results(finished) == before
+
+
+def test_a_full_folder_for_temporary_files_stops_no_plan(finished: Path) -> None:
+    """Snakemake's solver writes its problem there. The mount is seen by this run alone."""
+    inside = ["unshare", "--mount", "--map-root-user"]
+    if subprocess.run([*inside, "true"], check=False).returncode:
+        pytest.skip("this machine gives no mount namespaces")
+    (finished / "full").mkdir()
+    (finished / RESULTS / "tables/main.md").unlink()
+    mount = "mount -t tmpfs -o size=16k full full && head -c 16k /dev/zero > full/x"
+    make = f"TMPDIR=$PWD/full snakemake --cores 1 {RESULTS}/tables/main.md"
+    run(finished, *inside, "bash", "-c", f"({mount}); {make}")
+    assert (finished / RESULTS / "tables/main.md").exists()

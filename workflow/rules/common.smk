@@ -4,6 +4,7 @@ import platform
 import re
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -27,6 +28,9 @@ from dejavu.study.stale import Records
 os.environ.update(
     PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 )
+# Snakemake's solver writes where TMPDIR says; Python has tried whether that is missing or full.
+if "TMPDIR" in os.environ:
+    os.environ.update(TMPDIR=tempfile.gettempdir())
 
 
 def gpus_of_a_job():
