@@ -8,6 +8,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from dejavu.datasets.reading.inspecting import Found, inspect
 from dejavu.datasets.reading.manifest import MANIFEST, VERSION, Manifest, SplitRecord, file_sha256
 from dejavu.datasets.reading.raw import Entry, RawDataset, hold_out
 from dejavu.datasets.reading.registry import dataset_class
-from dejavu.runtime.errors import DataError, ParamsError
+from dejavu.runtime.errors import DataError, DejaVuError, ParamsError
 from dejavu.runtime.files import whole_file
 from dejavu.runtime.progress import Progress, silent
 
@@ -117,6 +118,7 @@ def check_dataset(
     Raises:
         DataError: anything is missing, damaged, or shared by train and test, or a split cannot be
             right as a whole; the message names the files and the fix.
+        DejaVuError: one of several processes ended.
     """
     dataset = dataset_class(name)(root, variant)
     roles = roles_of(tasks)
@@ -234,8 +236,15 @@ def _decoded(
     if jobs == 1:
         yield from (_found_or_problem(dataset, entry, roles) for entry in entries)
         return
-    with ProcessPoolExecutor(jobs, initializer=_start_worker, initargs=(dataset, roles)) as pool:
-        yield from pool.map(_in_worker, entries, chunksize=16)
+    workers = ProcessPoolExecutor(jobs, initializer=_start_worker, initargs=(dataset, roles))
+    try:
+        with workers as pool:
+            yield from pool.map(_in_worker, entries, chunksize=16)
+    except BrokenProcessPool:
+        raise DejaVuError(
+            f"{dataset.root}: one of the {jobs} processes that decode it has ended, perhaps for "
+            "lack of memory; lower --jobs"
+        ) from None
 
 
 def _found_or_problem(dataset: RawDataset, entry: Entry, roles: Sequence[str]) -> Found | str:

@@ -14,7 +14,7 @@ from dejavu.runtime.seeding import generator
 from dejavu.study.layout import Layout
 from dejavu.study.run import Run
 from dejavu.tasks.base import Task
-from dejavu.training.batches import Batches
+from dejavu.training.batches import Batches, StepBatch
 from dejavu.training.checkpoint import best_device
 from dejavu.training.optimisation import clip_gradients, create_optimizer, learning_rate, set_rate
 from dejavu.training.step import TrainingModule
@@ -64,13 +64,14 @@ def train_alone(run: Run, task: Task, condition: Condition, pool: Split) -> Rege
     criterion = module.criterion
     assert criterion is not None
 
-    def losses() -> Iterator[Tensor]:
-        for step, batch in enumerate(batches.steps(0, params.steps)):
+    def losses(prepared: Iterable[StepBatch]) -> Iterator[Tensor]:
+        for step, batch in enumerate(prepared):
             images = batch.to(device).images
             draws = generator(run.seed, "redaction", step)
             yield criterion.loss_from_condition(images.image, condition(images), draws)
 
-    descend(criterion, losses(), params)
+    with batches.steps(0, params.steps) as prepared:
+        descend(criterion, losses(prepared), params)
     return criterion
 
 

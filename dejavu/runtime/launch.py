@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -77,7 +78,14 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
         if OUT_OF_MEMORY in codes:
             raise MemoryError("in a process; see above") from None
         code = error.get_first_failure()[1].exitcode
-        return code if code > 0 else 128 - code
+        if code > 0:
+            return code
+        print(
+            f"dejavu: {signal.Signals(-code).name} ended a training process, perhaps for lack of "
+            "memory; the same command continues from the last resume state",
+            file=sys.stderr,
+        )
+        return 128 - code
     except SignalException as stopped:
         return 128 + stopped.sigval
     return 0

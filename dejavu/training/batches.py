@@ -1,11 +1,12 @@
 """Training batches by step: the seed's subset of images, with the labels in use."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from dejavu.config import TrainParams
 from dejavu.data.sample import Batch, collate
@@ -13,6 +14,7 @@ from dejavu.data.split import Split
 from dejavu.runtime.collective import ALONE, Share
 from dejavu.runtime.errors import DataError
 from dejavu.runtime.seeding import generator
+from dejavu.training.workers import prepared_by
 
 
 class StepBatch(NamedTuple):
@@ -64,19 +66,20 @@ class Batches(Dataset[StepBatch]):
     def __getitem__(self, step: int) -> StepBatch:
         return self.draw(step)
 
-    def steps(self, first: int, end: int) -> Iterable[StepBatch]:
-        """Yield the batches of steps ``first`` to ``end`` - 1, prepared by worker processes."""
-        steps = range(first, end)
-        if not self._params.workers or not steps:
-            return map(self.draw, steps)
+    @contextmanager
+    def steps(self, first: int, end: int) -> Iterator[Iterator[StepBatch]]:
+        """Prepare the batches of steps ``first`` to ``end`` - 1, for a block that uses them.
+
+        Raises:
+            DejaVuError: a worker process that prepares them ended, or cannot pass them on.
+        """
+        steps, workers = range(first, end), self._params.workers
+        if not workers or not steps:
+            yield map(self.draw, steps)
+            return
         self._split.sample(0)  # parse the data set's files once, before the workers start
-        return DataLoader(
-            self,
-            batch_size=None,
-            sampler=steps,
-            num_workers=self._params.workers,
-            generator=torch.Generator(),
-        )
+        with prepared_by(workers, self, steps) as batches:
+            yield batches
 
     def draw(self, step: int) -> StepBatch:
         """Return a step's batch; each epoch is a permutation without its last partial batch."""

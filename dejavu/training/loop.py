@@ -144,9 +144,13 @@ def _fit(
     if share.first:
         _cut_log(log_file, state.get("log_bytes", 0))
 
-    with (log_file if share.first else Path(os.devnull)).open("a", encoding="utf-8") as log:
+    log_path = log_file if share.first else Path(os.devnull)
+    with (
+        log_path.open("a", encoding="utf-8") as log,
+        batches.steps(first, params.steps) as prepared,
+    ):
         started = time.perf_counter()
-        for step, batch in enumerate(batches.steps(first, params.steps), start=first):
+        for step, batch in enumerate(prepared, start=first):
             # ---- one step -------------------------------------------------------------------
             rate = learning_rate(step, params)
             losses = training_step(run, module, optimizer, batch.to(device), step, rate)

@@ -1,7 +1,9 @@
 """Checks of downloads: every problem is found before anything is trained."""
 
 import json
+import os
 import re
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import md5, sha256
@@ -22,7 +24,7 @@ from dejavu.datasets.reading.index import read_index
 from dejavu.datasets.reading.manifest import read_manifest
 from dejavu.datasets.reading.raw import Entry, hold_out
 from dejavu.datasets.reading.registry import dataset_class
-from dejavu.runtime.errors import ParamsError
+from dejavu.runtime.errors import DejaVuError, ParamsError
 from tests.support.checking import MAT, change_png, check, problem
 from tests.support.studies import ON_DISK, TINY, Downloads, disk_params
 
@@ -207,6 +209,18 @@ def test_two_processes_find_what_one_finds(copy_of: Downloads) -> None:
     for number in (2, 5):
         (root / f"images/training/ADE_train_{number:08d}.jpg").unlink()
     assert problem(root, params, jobs=2) == problem(root, params)
+
+
+def test_a_process_that_is_killed_is_told(
+    downloads: Downloads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the system does where memory ends."""
+    monkeypatch.setattr(
+        "dejavu.data.check.inspect", lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    )
+    root, params = downloads("ade20k"), disk_params("ade20k")
+    with pytest.raises(DejaVuError, match=rf"^{root}: .*--jobs"):
+        check(root, params, jobs=2)
 
 
 def test_progress_is_reported_image_by_image(downloads: Downloads) -> None:

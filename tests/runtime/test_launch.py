@@ -10,9 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 from dejavu.config.generated import render_params
-from dejavu.runtime.launch import is_first, is_launched, launched
+from dejavu.runtime.launch import is_first, is_launched, launch, launched
 from dejavu.study.run import Run
 from dejavu.training.checkpoint import load_checkpoint
 from tests.support.command import dejavu
@@ -50,6 +51,22 @@ def test_what_a_platform_sets_for_every_job_launches_nothing(
     assert is_launched()
     assert launched() == (3, 8)
     assert not is_first()
+
+
+def test_a_process_that_was_killed_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As torchrun tells its launcher."""
+
+    def fail(options: object) -> None:
+        failure = ProcessFailure(0, 4711, -signal.SIGKILL, "")
+        raise ChildFailedError("dejavu", {0: failure})
+
+    monkeypatch.setattr("torch.distributed.run.run", fail)
+    monkeypatch.setenv("DEJAVU_LAUNCHER", "")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert launch(2, ["train"]) == 128 + signal.SIGKILL
+    assert capsys.readouterr().err.startswith("dejavu: SIGKILL ended a training process")
 
 
 def test_a_mistake_is_a_message_here_too(tree: Path) -> None:

@@ -134,6 +134,11 @@ def same(a: StepBatch, b: StepBatch) -> bool:
     return all(torch.equal(x, y) for x, y in pairs)
 
 
+def drawn(batches: Batches, first: int, end: int) -> list[StepBatch]:
+    with batches.steps(first, end) as prepared:
+        return [*prepared]
+
+
 def agree(found: Iterable[StepBatch], expected: Iterable[StepBatch]) -> None:
     assert all(same(a, b) for a, b in zip(found, expected, strict=True))
 
@@ -195,18 +200,16 @@ def test_worker_processes_change_no_batch(
 ) -> None:
     settings: dict[str, Any] = {"augmentation": augmentation, "flip": True, "label_density": 0.5}
     state = torch.get_rng_state()
-    alone = [*batches(pool, **settings).steps(0, 5)]
-    together = [*batches(pool, workers=2, **settings).steps(0, 5)]
-    agree(together, alone)
+    agree(drawn(batches(pool, workers=2, **settings), 0, 5), drawn(batches(pool, **settings), 0, 5))
     assert torch.equal(torch.get_rng_state(), state), "drawn from torch's own generator"
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_resuming_goes_on_with_the_next_batch(workers: int, pool: PreparedSplit) -> None:
-    drawn = batches(pool, workers=workers, augmentation=VARIED)
-    whole = [*batches(pool, augmentation=VARIED).steps(0, 6)]
-    agree(drawn.steps(4, 6), whole[4:])
-    assert [*drawn.steps(6, 6)] == []
+    resumed = batches(pool, workers=workers, augmentation=VARIED)
+    whole = drawn(batches(pool, augmentation=VARIED), 0, 6)
+    agree(drawn(resumed, 4, 6), whole[4:])
+    assert drawn(resumed, 6, 6) == []
 
 
 @pytest.mark.parametrize("name", ["nyuv2", "ade20k"])
@@ -214,9 +217,9 @@ def test_data_that_is_read_in_place_is_varied_by_workers_too(name: str, on_disk:
     """Images of all sizes are cropped to one; files are opened in the process that reads."""
     pool = IndexedSplit(on_disk(name), "train", ["segmentation"])
     recipe: dict[str, Any] = SMALL | {"augmentation": VARIED | {"border": None}}
-    alone = [*batches(pool, **recipe).steps(0, 4)]
+    alone = drawn(batches(pool, **recipe), 0, 4)
     assert alone[0].images.label.shape == (2, 32, 40)
-    agree(batches(pool, workers=2, **recipe).steps(0, 4), alone)
+    agree(drawn(batches(pool, workers=2, **recipe), 0, 4), alone)
 
 
 @pytest.mark.parametrize(

@@ -105,10 +105,11 @@ def fit(data: Path, pair: Path, case: tuple[str, str, Any], share: Share) -> dic
     for part in filter(None, (module.model, module.criterion)):
         part.double()
     optimizer = create_optimizer(module.model, module.criterion, run.train)
-    losses = [
-        training_step(run, module, optimizer, double(batch), step, learning_rate(step, run.train))
-        for step, batch in enumerate(batches.steps(0, STEPS))
-    ]
+    with batches.steps(0, STEPS) as prepared:
+        losses = [
+            training_step(run, module, optimizer, double(one), step, learning_rate(step, run.train))
+            for step, one in enumerate(prepared)
+        ]
     taken = [{k: v for k, v in step.items() if v is not None} for step in losses]
     return {"losses": taken, "weights": module.model.state_dict()}
 
