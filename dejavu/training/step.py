@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dejavu.runtime.collective import ALONE, Share
+from dejavu.runtime.errors import ParamsError
 from dejavu.runtime.seeding import fold
 from dejavu.study.run import Run
 from dejavu.tasks.base import Task
@@ -21,6 +22,9 @@ from dejavu.training.batches import StepBatch
 from dejavu.training.build import build_network
 
 Module = TypeVar("Module", bound=nn.Module)
+
+_SINGLE_VALUE = "Expected more than 1 value per channel"
+"""Start of torch's message: only the network's forward pass tells to what size it pools."""
 
 
 class TrainingModule:
@@ -89,10 +93,24 @@ class TrainingModule:
 
 
 def forward(model: nn.Module, image: Tensor, seed: int, step: int) -> Tensor:
-    """Run the network; its own random draws depend on (seed, "forward", step) alone."""
+    """Run the network; its own random draws depend on (seed, "forward", step) alone.
+
+    Raises:
+        ParamsError: it normalises a single value over the batch.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(fold(seed, "forward", step))
-        output: Tensor = model(image)
+        try:
+            output: Tensor = model(image)
+        except ValueError as error:
+            if not str(error).startswith(_SINGLE_VALUE):
+                raise
+            count, _, height, width = image.shape
+            raise ParamsError(
+                f"train.batch_size: {count} image of {height} x {width} leaves the network one "
+                f"value per channel to normalise ({error}); raise it to 2 or more, or take larger "
+                "images, by train.augmentation.crop"
+            ) from None
     return output
 
 

@@ -1,5 +1,6 @@
 """The training step of each method."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from dejavu.config import Params
 from dejavu.data.store import PreparedSplit
 from dejavu.method.attention import SharedAttention
 from dejavu.metrics.edges import distance_to
-from dejavu.runtime.errors import CheckpointError
+from dejavu.runtime.errors import CheckpointError, ParamsError
 from dejavu.study.run import Run
 from dejavu.tasks.registry import create_task, task_names
 from dejavu.training.batches import Batches, StepBatch
@@ -268,3 +269,36 @@ def test_each_loss_is_weighed_once_by_its_own_weight(pool: PreparedSplit) -> Non
     torch.testing.assert_close(other["task"], plain["task"])
     torch.testing.assert_close(other["dejavu"], 3 * plain["dejavu"])
     torch.testing.assert_close(other["cyclic"], 0.5 * plain["cyclic"])
+
+
+class Pooling(nn.Module):
+    """Pools to 1 x 1 before it normalises, unknown to params."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+
+    def forward(self, image: Tensor) -> Tensor:
+        if image.shape[-1] == 7:
+            raise ValueError("seven columns")
+        normalised: Tensor = self.norm(image.mean((2, 3), keepdim=True))
+        return normalised.expand_as(image)
+
+
+def test_a_batch_of_one_for_a_network_that_pools_is_told() -> None:
+    network = Pooling().train()
+    with pytest.raises(ParamsError, match=r"^train\.batch_size: 1 image of 32 x 48 .*crop"):
+        forward(network, torch.zeros(1, 3, 32, 48), 0, 0)
+    forward(network, torch.zeros(2, 3, 32, 48), 0, 0)
+    with pytest.raises(ValueError, match="seven"):
+        forward(network, torch.zeros(1, 3, 32, 7), 0, 0)
+    forward(network.eval(), torch.zeros(1, 3, 32, 48), 0, 0)
+
+
+def test_the_first_step_tells_it(pool: PreparedSplit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network of one's own, whose module declares nothing of it."""
+    monkeypatch.setattr("dejavu.training.step.build_network", lambda *_: Pooling())
+    module, batch = module_of({}, pool), batch_of(pool, {})
+    one = StepBatch(replace(batch.images, image=batch.images.image[:1]), batch.scenes[:1])
+    with pytest.raises(ParamsError, match=r"train\.batch_size"):
+        module.losses(one, 0)
