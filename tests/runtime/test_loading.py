@@ -19,7 +19,7 @@ from dejavu.data.store import PreparedSplit
 from dejavu.datasets.nyuv2 import _read_floats
 from dejavu.datasets.nyuv2.mat import LabelledMat, read_variable
 from dejavu.datasets.reading.manifest import read_manifest
-from dejavu.evaluation.predictions import _read
+from dejavu.evaluation.prediction_files import read_map
 from dejavu.method.distances import Reconstruction
 from dejavu.method.text import load_clip
 from dejavu.networks.registry import create_model
@@ -135,7 +135,7 @@ PLACES: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     "depth.npy": (lambda path: _read_floats(path, 2), NUMPY),
     "splits.mat": (lambda path: read_variable(path, "trainNdxs"), NUMPY),
     "nyu_depth_v2_labeled.mat": (lambda path: LabelledMat(path).scenes(), NUMPY),
-    "prediction.npy": (lambda path: _read(path, None), NUMPY),  # type: ignore[arg-type]
+    "prediction.npy": (lambda path: read_map(path, "depth", np.ones((1, 2, 2))), NUMPY),
     "study.yaml": (load_params, ("yaml", "pickle")),
     "manifest.json": (lambda path: read_manifest(path.parent), ("yaml", "pickle")),
 }
