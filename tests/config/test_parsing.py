@@ -1,10 +1,12 @@
 import itertools
+import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from dvc.utils.hydra import apply_overrides
 from ruamel.yaml import YAML
 
 from dejavu.config import load_params
@@ -157,3 +159,16 @@ def test_what_is_no_file_is_named(tmp_path: Path) -> None:
         with pytest.raises(ParamsError) as caught:
             load_params(path)
         assert str(caught.value).startswith(f"{path}: {expected}")
+
+
+@pytest.mark.parametrize("change", ["train.steps=5", "seeds=[0,7]", "train.learning_rate=0.0001"])
+def test_what_dvc_writes_for_an_experiment_is_read(change: str, tmp_path: Path) -> None:
+    """As of `dvc exp run -S params/default.yaml:CHANGE`, which rewrites the whole file."""
+    path = tmp_path / "default.yaml"
+    path.write_bytes((ROOT / "params/default.yaml").read_bytes())
+    apply_overrides(path, [change])
+    key, value = change.split("=")
+    section, _, name = key.rpartition(".")
+    expected = read_tree(ROOT / "params/default.yaml")
+    (expected[section] if section else expected)[name] = json.loads(value)
+    assert read_tree(path) == expected

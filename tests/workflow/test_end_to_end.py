@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dejavu.config import load_params
 from tests.support.pipeline import ENVIRONMENT, run, write_study
 
 pytestmark = pytest.mark.pipeline
@@ -162,6 +163,7 @@ def test_dvc_records_what_snakemake_made(finished: Path, planned: Plan) -> None:
     run(finished, "git", "commit", "-q", "-m", "recorded")
     confidence = "params/default.yaml:report.confidence=0.9"
     assert "Ran experiment" in run(finished, "dvc", "exp", "run", "-S", confidence)
+    assert load_params(finished / "params/default.yaml").report.confidence == 0.9
     assert "confidence" in run(finished, "dvc", "params", "diff")
 
 
