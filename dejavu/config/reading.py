@@ -10,6 +10,7 @@ from dejavu.config.data import DataParams
 from dejavu.config.parsing import MAX_BYTES, parse_yaml
 from dejavu.config.scalars import shortened
 from dejavu.config.study import Params
+from dejavu.method.redaction.registry import REDACTIONS
 from dejavu.runtime.errors import ParamsError
 from dejavu.runtime.strict_json import to_json
 
@@ -97,7 +98,7 @@ def _explain(item: dict[str, Any], tree: dict[str, Any]) -> str:
         message = "is missing; add it"
     elif item["type"].startswith("union_tag"):
         key = f"{key}.name"
-        message = f"no valid name in {shown}; choose one of {item['ctx']['expected_tags']}"
+        message = f"no valid name in {shown}; choose one of {', '.join(REDACTIONS)}"
     else:
         message = f"{item['msg'][0].lower()}{item['msg'][1:]}, not {shown}{_fix(item)}"
     return f"{key}: {message}" if key else message

@@ -265,6 +265,19 @@ def test_no_value_is_converted_and_every_number_is_finite(path: str, value: Any,
     assert fix in found
 
 
+@pytest.mark.parametrize(
+    "redaction",
+    [{"block": 8, "keep": 0.3}, {"name": "x"}, {"name": None}, {"name": 5}, {"name": [1]}],
+)
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_redaction_without_a_valid_name_is_named(redaction: Any, inside: bool) -> None:
+    key = "gap.candidates.0"
+    parts = {"name": "compose", "redactions": [{"name": "blank"}, redaction]}
+    found = message(with_value("gap.candidates", [parts if inside else redaction]))
+    assert found.startswith(f"study.yaml: {key}{'.redactions.1' if inside else ''}")
+    assert "random_blocks" in found
+
+
 def test_a_whole_number_may_stand_where_a_fraction_may() -> None:
     one, same = with_value("train.learning_rate", 1), with_value("train.learning_rate", 1.0)
     assert parse_params(one, "x").model_dump_json() == parse_params(same, "x").model_dump_json()
