@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from dejavu.config.base import FROM_LIST, Count, Fraction, Section
 from dejavu.runtime.declarations import declarations
 
-Scale = Annotated[float, Field(gt=0)]
+Scale = Annotated[float, Field(gt=0, le=100)]  # larger images would not fit in memory
 
 
 class EvaluationParams(Section):

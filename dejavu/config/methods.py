@@ -141,7 +141,10 @@ class MethodParams(Section):
         description="control: probability of erasing a random rectangle of an image",
     )
     steps_factor: float = Field(
-        1.0, gt=0, description="control: number of training steps as a multiple of train.steps"
+        1.0,
+        gt=0,
+        le=1000,
+        description="control: number of training steps as a multiple of train.steps",
     )
 
     @property

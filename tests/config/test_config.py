@@ -195,6 +195,8 @@ def test_names_in_params_are_the_names_in_the_code() -> None:
         ("evaluation.scales", [], "evaluation.scales: list should have at least 1"),
         ("evaluation.scales", [1.0, 1.0], "evaluation: scales: [1.0, 1.0] names one twice"),
         ("evaluation.scales", [0.5, 0.0], "evaluation.scales.1: input should be greater than 0"),
+        ("evaluation.scales", [1e300], "evaluation.scales.0: input should be less than or equal"),
+        ("methods.baseline.steps_factor", 1e308, "methods.baseline.steps_factor: input should be"),
         ("evaluation.window", [0, 9], "evaluation.window.0: input should be greater than or equal"),
         ("evaluation.overlap", 1.0, "evaluation.overlap: input should be less than 1"),
         ("train.warmup", 6, "train: warmup (6) must be below steps (6)"),
