@@ -19,6 +19,8 @@ WITHOUT_EFFECT = (
     # Several processes compute the same as one; caches and folders hold the same images.
     *("training.parallel", "training.shared_modules", "data.cache"),
     *("datasets.fetching", "datasets.reading.roots", "datasets.reading.registry"),
+    # What refuses a study before any work, and files that would be written over.
+    *("training.preflight", "runtime.outputs", "runtime.locks", "runtime.loading"),
 )
 """Modules and packages whose code changes no result."""
 
