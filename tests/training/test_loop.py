@@ -14,6 +14,7 @@ from dejavu.runtime.errors import CheckpointError, DataError, DejaVuError, Param
 from dejavu.study.run import Run
 from dejavu.tasks.registry import create_task, task_names
 from dejavu.training.checkpoint import load_checkpoint
+from dejavu.training.criterion import build_criterion
 from dejavu.training.loop import train, work_folder
 from dejavu.training.step import TrainingModule
 from tests.support.rooms import damaged, other_rooms
@@ -237,12 +238,11 @@ def test_base_and_crm_are_clipped_apart(data: Path, tmp_path: Path) -> None:
     assert same(weights(paths[0]), weights(paths[1]))
 
 
-def test_a_crm_that_sees_too_little_is_named(data: Path, tmp_path: Path) -> None:
-    tree = conditioned("live").model_dump()
-    tree["methods"]["arm"]["dejavu"]["redaction"] |= {"block": 30}
-    run = Run(Params.model_validate(tree), "depth", "fpn", "arm", 0)
+def test_a_crm_that_sees_too_little_is_named() -> None:
+    identity = Run(conditioned("live"), "depth", "fpn", "arm", 0).identity()
+    identity["method"]["dejavu"]["redaction"] |= {"block": 30}
     with pytest.raises(ParamsError, match=r"dejavu settings: .*18 pixels.*raise depth"):
-        train(run, data, tmp_path, tmp_path / "model.safetensors")
+        build_criterion(identity, create_task("depth", []), torch.nn.Identity())
 
 
 def test_workers_and_a_recipe_change_no_byte_of_a_resumed_run(data: Path, tmp_path: Path) -> None:

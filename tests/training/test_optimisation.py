@@ -1,6 +1,5 @@
 """Optimisers by their papers' formulas, rates by torch's schedules and by their own."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,7 @@ from dejavu.config import NetworkParams, TrainParams
 from dejavu.networks.registry import create_model
 from dejavu.runtime.errors import ParamsError
 from dejavu.runtime.torchvision_import import import_torchvision
-from dejavu.study.run import Run
-from dejavu.training.loop import train
 from dejavu.training.optimisation import create_optimizer, learning_rate, set_rate
-from tests.support.studies import TINY, tiny_params
 
 GRADIENTS = np.array([[0.5, -2.0, 1.0], [0.1, 0.0, -3.0], [-1.0, 0.3, 0.2], [0.4, 0.4, 0.4]])
 START = np.array([1.0, -2.0, 0.5])
@@ -120,10 +116,9 @@ def test_an_encoder_inside_a_decoder_is_the_decoder() -> None:
     }
 
 
-def test_a_rate_for_the_head_needs_an_encoder(data: Path, tmp_path: Path) -> None:
-    run = Run(tiny_params(train=TINY["train"] | {"head_rate": 10}), "depth", "fpn", "baseline", 0)
+def test_a_rate_for_the_head_needs_an_encoder() -> None:
     with pytest.raises(ParamsError, match=r"train\.head_rate is 10.* set it to 1"):
-        train(run, data, tmp_path, tmp_path / "model.safetensors")
+        create_optimizer(nn.Linear(1, 1), None, TrainParams(head_rate=10))
 
 
 @pytest.mark.parametrize("power", [0.9, 1.0, 2.5])
