@@ -15,6 +15,7 @@ from dejavu.cli.adoption import adopt
 from dejavu.cli.computing import Computing, Training
 from dejavu.cli.options import RootOption
 from dejavu.cli.provenance import why
+from dejavu.cli.reproduction import compare, spread
 from dejavu.runtime.errors import DejaVuError
 
 app = typer.Typer(
@@ -39,6 +40,8 @@ app.command("params")(study.show_params)
 app.command()(study.phases)
 app.command()(adopt)
 app.command()(why)
+app.command()(compare)
+app.command()(spread)
 app.command()(checkpoints.predict)
 app.command("save")(checkpoints.save_run)
 app.command()(checkpoints.score)

@@ -26,7 +26,7 @@ def write_tables(layout: Layout) -> Path:
     """
     numbers, metrics, folder = numbers_of(layout), layout.results / "metrics", layout.tables
     tables, summary = tables_of(numbers), summarise(numbers.all_metrics)
-    write_csv(numbers.runs.frame, metrics / "runs.csv")
+    write_csv(numbers.runs.frame, layout.scores)
     write_csv(numbers.curves, metrics / "curves.csv")
     write_json(metrics / "summary.json", summary)
     write_text(folder / "findings.md", _findings(numbers.main, numbers.design))

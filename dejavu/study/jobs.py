@@ -295,7 +295,7 @@ def _tables(layout: Layout) -> Files:
     return {
         "main": [csv],
         "others": [*others, layout.tables / "findings.md"],
-        "numbers": [metrics / name for name in ("runs.csv", "curves.csv", "summary.json")],
+        "numbers": [layout.scores, metrics / "curves.csv", metrics / "summary.json"],
     }
 
 

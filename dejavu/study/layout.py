@@ -82,6 +82,16 @@ class Layout:
         """Metrics of a run."""
         return self.results / "metrics" / "runs" / _cell(run, ".json")
 
+    @property
+    def scores(self) -> Path:
+        """The metrics of all runs in one table, the source of the others."""
+        return self.results / "metrics" / "runs.csv"
+
+    @property
+    def spread(self) -> Path:
+        """How far scores move between processors (``make spread``)."""
+        return self.results / "spread.csv"
+
     def measurement(self, verb: str, task: str) -> Path:
         """Numbers that a verb measured for a task, such as its oracle gaps (`MEASUREMENTS`)."""
         return self.results / "metrics" / verb / f"{task}.json"
