@@ -5,13 +5,17 @@ STUDY := results/default
 # What ci-compare holds the study against: a branch, tag or commit.
 BASE ?= origin/main
 REMOTE = $(shell $(BIN)/dvc config core.remote)
+# What PyTorch computes with on processors that have fewer instructions than this one.
+PROCESSORS := ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 \
+  ONEDNN_MAX_CPU_ISA=SSE41 ONEDNN_MAX_CPU_ISA=AVX2
 # Tools find each other in the environment, activated or not.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Recipes read these from their environment, where the shell takes a name for nothing else.
 export BASE PUSH_REMOTE
 
-.PHONY: help install reproduce test lint types check soak tiny tiny-conda ci-plan ci-pull \
-  ci-compare ci-push params phases readme gallery benchmarks docs lock clean clean-all
+.PHONY: help install reproduce study compare spread test lint types processors check soak tiny \
+  tiny-conda ci-plan ci-pull ci-compare ci-push params phases readme gallery benchmarks docs lock \
+  clean clean-all
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,7 +33,11 @@ $(BIN)/.installed: requirements.txt pyproject.toml
 	@test -e .git || $(BIN)/dvc config --local core.no_scm true
 	@touch $@
 
-reproduce: install ## run the embedded study; print the main table and where the rest is
+reproduce: study ## run the embedded study; compare its scores with the committed ones
+	@echo
+	@python -m dejavu compare
+
+study: install ## run the embedded study; print the main table and where the rest is
 	python -m dejavu phases
 	dvc repro
 	@echo
@@ -38,6 +46,17 @@ reproduce: install ## run the embedded study; print the main table and where the
 	@echo "tables:  $(STUDY)/tables/"
 	@echo "figures: $(STUDY)/figures/"
 	@echo "report:  $(STUDY)/report.html"
+
+compare: install ## compare the study's scores with the committed ones
+	python -m dejavu compare
+
+spread: install ## rerun the study as other processors would (hours): how far scores move
+	rm -rf build/spread
+	for setting in $(PROCESSORS); do \
+	  tree=build/spread/$$setting && git clone --quiet . $$tree && \
+	  (cd $$tree && env $$setting PYTHONPATH=. snakemake --cores all --until evaluate) || exit 1; \
+	done
+	python -m dejavu spread build/spread/*
 
 test: install lint types ## lint, types and all fast tests
 	python -m pytest -q -n 2 -m "not pipeline and not soak"
@@ -55,8 +74,13 @@ lint: install ## what pre-commit checks
 types: install ## mypy, strict
 	mypy
 
+processors: install ## all fast tests, as other processors would run them
+	for setting in $(PROCESSORS); do \
+	  echo $$setting && env $$setting python -m pytest -q -n 2 -m "not pipeline and not soak" || exit 1; \
+	done
+
 check: test ## test, then the tiny study end to end through Snakemake and DVC
-	python -m pytest -q -m pipeline tests/workflow
+	python -m pytest -q -n 2 --dist loadfile -m pipeline tests/workflow
 
 soak: install ## tests that take long, and are part of no other target
 	python -m pytest -q -s -m soak tests/soak
