@@ -1,4 +1,3 @@
-import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -9,19 +8,12 @@ from dejavu.reporting.readme import answer_table, render_readme
 from dejavu.reporting.tables import TABLE_COLUMNS, Design
 from dejavu.runtime.errors import DejaVuError
 from dejavu.study.layout import Layout
+from tests.support.committed import committed, needs_git
 
 ROOT = Path(__file__).parents[2]
 
 
-def committed(path: str) -> str:
-    """A file as it is committed; the working tree may hold results of this machine."""
-    shown = subprocess.run(
-        ["git", "show", f"HEAD:{path}"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    return shown.stdout
-
-
-@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="NOT CHECKED: needs the git repository")
+@needs_git
 def test_the_readmes_table_is_the_committed_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,8 +14,7 @@ from dejavu.reporting.reproduction import (
 )
 from dejavu.runtime.errors import DejaVuError
 from dejavu.study.layout import Layout
-
-ROOT = Path(__file__).parents[2]
+from tests.support.committed import ROOT, committed, needs_git
 
 
 def scores(*values: float, method: str = "baseline", metric: str = "miou") -> pd.DataFrame:
@@ -112,9 +111,23 @@ def test_what_is_no_table_of_scores_is_named(text: str) -> None:
         parse_scores(text, Path("own/runs.csv"))
 
 
+@needs_git
+def test_a_halved_learning_rate_is_no_other_processor() -> None:
+    """Scores of the embedded study's baselines, measured at half its learning rate."""
+    layout = Layout(load_params(ROOT / "params/default.yaml"))
+    halved = Path(__file__).with_name("halved_learning_rate.csv")
+    found = parse_scores(read_scores(halved), halved)
+    scores = parse_scores(committed(layout.scores), layout.scores)
+    spread = parse_scores(committed(layout.spread), layout.spread)
+    trained = scores["method"] == "baseline"
+    compared = compare_scores(found, scores[trained], spread).set_index("metric")
+    assert not compared.loc[["miou", "rmse", "mean_angle"], "within"].any()
+
+
+@needs_git
 def test_the_committed_spread_covers_the_committed_scores() -> None:
     layout = Layout(load_params(ROOT / "params/default.yaml"))
-    spread = parse_scores(read_scores(ROOT / layout.spread), layout.spread)
-    committed = parse_scores(read_scores(ROOT / layout.scores), layout.scores)
-    assert compare_scores(committed, committed, spread)["within"].all()
+    spread = parse_scores(committed(layout.spread), layout.spread)
+    scores = parse_scores(committed(layout.scores), layout.scores)
+    assert compare_scores(scores, scores, spread)["within"].all()
     assert (spread["spread"] > 0).all()
