@@ -117,10 +117,10 @@ def test_a_halved_learning_rate_is_no_other_processor() -> None:
     layout = Layout(load_params(ROOT / "params/default.yaml"))
     halved = Path(__file__).with_name("halved_learning_rate.csv")
     found = parse_scores(read_scores(halved), halved)
-    scores = parse_scores(committed(layout.scores), layout.scores)
+    known = parse_scores(committed(layout.scores), layout.scores)
     spread = parse_scores(committed(layout.spread), layout.spread)
-    trained = scores["method"] == "baseline"
-    compared = compare_scores(found, scores[trained], spread).set_index("metric")
+    trained = known["method"] == "baseline"
+    compared = compare_scores(found, known[trained], spread).set_index("metric")
     assert not compared.loc[["miou", "rmse", "mean_angle"], "within"].any()
 
 
@@ -128,6 +128,6 @@ def test_a_halved_learning_rate_is_no_other_processor() -> None:
 def test_the_committed_spread_covers_the_committed_scores() -> None:
     layout = Layout(load_params(ROOT / "params/default.yaml"))
     spread = parse_scores(committed(layout.spread), layout.spread)
-    scores = parse_scores(committed(layout.scores), layout.scores)
-    assert compare_scores(scores, scores, spread)["within"].all()
+    known = parse_scores(committed(layout.scores), layout.scores)
+    assert compare_scores(known, known, spread)["within"].all()
     assert (spread["spread"] > 0).all()

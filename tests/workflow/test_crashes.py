@@ -107,6 +107,9 @@ def test_what_was_asked_for_is_done_and_no_more(tree: Path) -> None:
     (tree / "data/default/manifest.json").unlink()
     said = run(tree, "snakemake", "--cores", "1", "prepared")
     assert "dejavu: done: prepared\n" in said
+    (tree / "data/default/manifest.json").unlink()
+    said = run(tree, "snakemake", "--cores", "1", "--until", "prepare_rooms")
+    assert "dejavu: done: prepare_rooms\n" in said
     assert "main.md" not in said
     assert "train.npy" not in said
 

@@ -164,6 +164,8 @@ def refuse_second_run():
 
 def what_was_asked():
     """Name the pages to read, where this command made them or found them current; else its goals."""
+    if last := workflow.dag_settings.until:
+        return sorted(last)
     outputs = {file for job in workflow.dag.jobs for file in job.output}
     pages = [
         file for file in map(str, (LAYOUT.tables / "main.md", LAYOUT.report)) if file in outputs
