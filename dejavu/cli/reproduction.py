@@ -16,36 +16,37 @@ def compare(params: ParamsOption = DEFAULT) -> None:
     spread.csv).
     """
     from dejavu.reporting.reproduction import (
+        committed_scores,
         committed_text,
         compare_scores,
         describe_comparison,
-        has_commit,
         parse_scores,
         read_scores,
     )
 
     layout = read_layout(params)
-    if not has_commit():
-        typer.echo("no commit of this tree can be read: nothing to compare")
-        return
     if committed_text(params) != params.read_text(encoding="utf-8"):
-        typer.echo(
-            f"{params}: differs from the committed file, so the committed results are another "
-            "study's: nothing to compare"
-        )
+        typer.echo(f"{params}: no commit of this tree has this file as it is: nothing to compare")
         return
     found = read_scores(layout.scores)
-    committed = committed_text(layout.scores)
-    if found == committed:
+    if found == committed_text(layout.scores):
         typer.echo(f"{layout.scores}: the same bytes as the committed file")
         return
-    spread = parse_scores(committed_text(layout.spread), layout.spread)
+    spread = committed_text(layout.spread)
+    if spread is None:
+        raise DejaVuError(
+            f"{layout.scores}: differs from the committed file. Whether only the processor differs "
+            f"cannot be said: no spread was measured for this study ({layout.spread})"
+        )
     compared = compare_scores(
-        parse_scores(found, layout.scores), parse_scores(committed, layout.scores), spread
+        parse_scores(found, layout.scores),
+        committed_scores(layout.scores),
+        parse_scores(spread, layout.spread),
     )
     for line in describe_comparison(compared):
         typer.echo(line)
-    typer.echo(f"restore the committed files: git restore {layout.results}")
+    recorded = " dvc.lock" if params == DEFAULT else ""
+    typer.echo(f"restore the committed files: git restore {layout.results}{recorded}")
     if not compared["within"].all():
         raise DejaVuError(
             f"{layout.scores}: farther from the committed scores than another processor explains: "
@@ -63,11 +64,10 @@ def spread(
     """Measure the spread between processors from reruns of the study (see `make spread`)."""
     from dejavu.reporting.collect import collect_runs
     from dejavu.reporting.formats import write_csv
-    from dejavu.reporting.reproduction import committed_text, measure_spread, parse_scores
+    from dejavu.reporting.reproduction import committed_scores, measure_spread
 
     layout = read_layout(params)
     files = [*map(layout.metrics, layout.runs())]
     frames = [collect_runs([folder / file for file in files]).frame for folder in reruns]
-    committed = parse_scores(committed_text(layout.scores), layout.scores)
-    write_csv(measure_spread(committed, frames), layout.spread)
+    write_csv(measure_spread(committed_scores(layout.scores), frames), layout.spread)
     typer.echo(f"wrote {layout.spread}")

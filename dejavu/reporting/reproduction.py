@@ -5,6 +5,7 @@ apart two processors end is measured by reruns (``make spread``), and not assume
 """
 
 import io
+import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,26 +22,26 @@ WIDTH = 4.0
 normal differences stays within it in 199 of 200 comparisons."""
 
 
-def has_commit() -> bool:
-    """Return whether the current folder is in a git repository that can be read."""
+def committed_text(path: Path) -> str | None:
+    """Return a file as it was last committed; None without such a file, commit or repository."""
+    name = Path(os.path.relpath(path)).as_posix()
     try:
-        done = subprocess.run(["git", "rev-parse", "--verify", "HEAD"], capture_output=True)
-    except FileNotFoundError:
-        return False
-    return done.returncode == 0
+        shown = subprocess.run(["git", "show", f"HEAD:./{name}"], capture_output=True, check=False)
+    except FileNotFoundError:  # no git
+        return None
+    return shown.stdout.decode("utf-8") if shown.returncode == 0 else None
 
 
-def committed_text(path: Path) -> str:
-    """Return a file of the current folder as it was last committed.
+def committed_scores(path: Path) -> pd.DataFrame:
+    """Return the scores that were last committed.
 
     Raises:
-        DejaVuError: no such file is committed; the message says what git says.
+        DejaVuError: none are.
     """
-    shown = subprocess.run(["git", "show", f"HEAD:./{path.as_posix()}"], capture_output=True)
-    if shown.returncode != 0:
-        said = shown.stderr.decode(errors="replace").strip()
-        raise DejaVuError(f"{path}: git cannot show the committed file: {said}")
-    return shown.stdout.decode("utf-8")
+    text = committed_text(path)
+    if text is None:
+        raise DejaVuError(f"{path}: is not committed: there is nothing to compare with")
+    return parse_scores(text, path)
 
 
 def read_scores(path: Path) -> str:
@@ -82,16 +83,14 @@ def measure_spread(committed: pd.DataFrame, reruns: Sequence[pd.DataFrame]) -> p
         runs and reruns (``spread``), and the number of such differences (``count``).
 
     Raises:
-        DejaVuError: a rerun has other runs or metrics, or its values are all equal to the
-            committed ones and so say nothing of other processors.
+        DejaVuError: a rerun has other runs or metrics, or all values of all reruns equal the
+            committed ones.
     """
     joined = [_join(rerun, committed) for rerun in reruns]
-    for number, frame in enumerate(joined, start=1):
-        if (frame["difference"] == 0).all():
-            raise DejaVuError(
-                f"rerun {number}: all values equal the committed ones; a rerun under the settings "
-                "of the committed study says nothing of other processors"
-            )
+    # A rerun with the committed bytes was made as the study was: it is no other processor.
+    joined = [frame for frame in joined if (frame["difference"] != 0).any()]
+    if not joined:
+        raise DejaVuError("all reruns equal the committed scores: none is another processor's")
     squares = pd.concat(joined).assign(square=lambda frame: frame["difference"] ** 2)
     grouped = squares.groupby([*METRIC, "unit"], sort=False)["square"].agg(["mean", "count"])
     spread = grouped.assign(spread=grouped["mean"] ** 0.5).reset_index()

@@ -1,6 +1,7 @@
 """`compare` and `spread`, in a repository with a committed study."""
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -51,7 +52,7 @@ def test_another_processors_scores_are_within(capsys: Capture) -> None:
     SCORES.write_text(scores(0.6, 0.9))
     said = dejavu_here("compare", capsys=capsys)
     assert "within: depth fpn baseline rmse: 0.75, committed 0.6 (+0.15 m; limit 0.28)" in said
-    assert "git restore results/tiny" in said
+    assert "git restore results/tiny dvc.lock\n" in said
 
 
 def test_farther_scores_fail(capsys: Capture) -> None:
@@ -77,6 +78,22 @@ def test_what_is_not_committed_is_named(capsys: Capture) -> None:
     git("commit", "-q", "-m", "no spread")
     SCORES.write_text(scores(0.6, 0.9))
     assert str(SPREAD) in dejavu_here("compare", capsys=capsys, expect=1)
+    git("rm", "-q", "--cached", str(PARAMS))
+    git("commit", "-q", "-m", "no params")
+    assert "nothing to compare" in dejavu_here("compare", capsys=capsys)
+
+
+def test_a_tree_inside_another_repository_has_nothing_to_compare(capsys: Capture) -> None:
+    """As a ZIP that is unpacked below a repository of one's own."""
+    shutil.copytree(".", "inner", ignore=shutil.ignore_patterns(".git"))
+    os.chdir("inner")
+    assert "nothing to compare" in dejavu_here("compare", capsys=capsys)
+    os.chdir("..")
+
+
+def test_the_params_file_may_be_named_from_the_root(capsys: Capture) -> None:
+    said = dejavu_here("compare", "--params", str(PARAMS.absolute()), capsys=capsys)
+    assert "the same bytes" in said
 
 
 def test_the_spread_is_written_from_reruns(capsys: Capture) -> None:
