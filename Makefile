@@ -142,7 +142,8 @@ clean: ## remove the default study's data, checkpoints, report and logs, and bui
 	rm -rf build logs/default data/default $(STUDY)/checkpoints $(STUDY)/report.html
 	@echo "kept: .runs/, the trained runs of every study, and .snakemake/ (make clean-all)"
 
-clean-all: clean ## remove also the trained runs of every study; asks for YES=1
+clean-all: ## remove also the trained runs of every study; asks for YES=1
 	@test "$(YES)" = 1 || { echo "this removes the trained runs of every study (.runs/), .snakemake/"; \
 	  echo "and logs/, hours of work perhaps; if that is meant: make clean-all YES=1"; exit 1; }
+	$(MAKE) clean
 	rm -rf .runs .snakemake logs

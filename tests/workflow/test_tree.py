@@ -60,12 +60,12 @@ def test_clean_takes_what_is_the_default_studys_alone(tmp_path: Path) -> None:
     def left() -> set[str]:
         return {folder for folder in own | store | others if (tmp_path / folder).exists()}
 
-    said = make(tmp_path, "clean").stdout
-    assert left() == store | others
-    assert ".runs/" in said
     refused = make(tmp_path, "clean-all")
     assert refused.returncode
     assert "YES=1" in refused.stdout
+    assert left() == own | store | others
+    said = make(tmp_path, "clean").stdout
     assert left() == store | others
+    assert ".runs/" in said
     assert make(tmp_path, "clean-all", "YES=1").returncode == 0
     assert left() == others
