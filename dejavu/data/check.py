@@ -19,7 +19,6 @@ from dejavu.config.consistency import check_evaluated
 from dejavu.config.tasks import roles_of, truth_of
 from dejavu.data.plausibility import judge
 from dejavu.datasets.reading.conventions import ROLES
-from dejavu.datasets.reading.decoding import is_turned, photograph_suffixes
 from dejavu.datasets.reading.index import shared_file, write_index
 from dejavu.datasets.reading.inspecting import Found, inspect
 from dejavu.datasets.reading.manifest import MANIFEST, VERSION, Manifest, SplitRecord, file_sha256
@@ -133,7 +132,7 @@ def check_dataset(
         *_shared_groups(official),
         *_unofficial_counts(dataset, official),
         *_unofficial_files(dataset),
-        *_turned_images(dataset, found),
+        *_turned_images(found),
         *judge(dataset, "train", [*found["train"], *found["val"]]),
         *judge(dataset, "test", found["test"]),
     ]
@@ -313,15 +312,10 @@ def _unofficial_files(dataset: RawDataset) -> list[str]:
     return notes
 
 
-def _turned_images(dataset: RawDataset, found: dict[str, list[Found]]) -> list[str]:
+def _turned_images(found: dict[str, list[Found]]) -> list[str]:
     """Return a note on photographs that viewers turn, while targets follow the stored pixels."""
-    paths = {dataset.path(one.entry, "image"): one for listed in found.values() for one in listed}
-    suffixes = photograph_suffixes()
-    turned = [
-        one.entry.name
-        for path, one in paths.items()
-        if path.suffix.lower() in suffixes and is_turned(path)
-    ]
+    images = [one for listed in found.values() for one in listed]
+    turned = [one.entry.name for one in images if one.summary.turned]
     if not turned:
         return []
     return [

@@ -28,7 +28,7 @@ _COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB wit
 _TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
 """Tags of TIFF: the bits of each sample; what samples mean, where 0 says that 0 is white."""
 
-_ORIENTATION, _UPRIGHT = 274, 1
+_ORIENTATION, _TURNED = 274, range(2, 9)
 """Number of the tag of EXIF, and its value where the first pixel is at the top left."""
 
 _DARKEST_WHITE = 1 << 14
@@ -88,7 +88,7 @@ def is_turned(path: Path) -> bool:
         DataError: the file is missing or damaged.
     """
     with _opened(path, PHOTOGRAPHS, decode=False) as image:
-        return bool(image.getexif().get(_ORIENTATION, _UPRIGHT) != _UPRIGHT)
+        return image.getexif().get(_ORIENTATION) in _TURNED
 
 
 def read_indices(path: Path) -> NDArray[np.uint8]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from dejavu.datasets.reading.conventions import IGNORE_INDEX
+from dejavu.datasets.reading.decoding import is_turned, photograph_suffixes
 from dejavu.datasets.reading.index import pixel_digest
 from dejavu.datasets.reading.raw import Array, Entry, RawDataset
 from dejavu.runtime.errors import DataError
@@ -29,12 +30,14 @@ class Summary:
     """What an image and its targets look like, to judge a whole split by.
 
     Attributes:
+        turned: whether viewers turn the image, by its EXIF orientation.
         one_colour: whether all pixels of the image are equal.
         known: number of pixels with a ground truth, by role.
         depth_range: the smallest, median and largest known depth, metres; None if none is known.
         away: number of normals that point away from the camera.
     """
 
+    turned: bool
     one_colour: bool
     known: dict[str, int]
     depth_range: tuple[float, float, float] | None
@@ -118,7 +121,7 @@ def inspect(dataset: RawDataset, entry: Entry, roles: Sequence[str]) -> Found:
         bytes=sum((dataset.root / file).stat().st_size for file in {*files.values()}),
         sha256=digests,
         class_pixels=[int(count) for count in class_pixels],
-        summary=_summary(parts),
+        summary=_summary(parts, dataset.path(entry, "image")),
     )
 
 
@@ -134,7 +137,7 @@ def _read(dataset: RawDataset, entry: Entry, role: str) -> Array:
     return part
 
 
-def _summary(parts: dict[str, Array]) -> Summary:
+def _summary(parts: dict[str, Array], path: Path) -> Summary:
     image = parts["image"]
     known = {
         "label": parts["label"] != IGNORE_INDEX if "label" in parts else None,
@@ -144,6 +147,7 @@ def _summary(parts: dict[str, Array]) -> Summary:
     counts = {role: int(mask.sum()) for role, mask in known.items() if mask is not None}
     depth = parts["depth"][known["depth"]] if counts.get("depth") else None
     return Summary(
+        turned=path.suffix.lower() in photograph_suffixes() and is_turned(path),
         one_colour=bool((image == image[:1, :1]).all()),
         known=counts,
         depth_range=None
