@@ -73,13 +73,13 @@ def _names(inputs: Sequence[Path], output: Path) -> dict[Path, Path]:
                 raise DataError(f"{image}: no such image")
             name = image.relative_to(path) if path.is_dir() else Path(image.name)
             first = images.setdefault(name.with_suffix(""), image)
-            if first is not image:
+            if place(first) != place(image):
                 raise DejaVuError(
                     f"{first} and {image}: both predictions would be "
                     f"{output / name.with_suffix('.npy')}; rename one, give the folder that holds "
                     "both, or predict them one by one, each into its own --output"
                 )
-            names[image] = name
+            names[first] = name
     return names
 
 
