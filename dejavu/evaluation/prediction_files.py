@@ -220,5 +220,5 @@ def require_frame(folder: Path, agreements: Sequence[Array]) -> None:
         raise DataError(
             f"{folder}: its normals are good but for {' and '.join(wrong)}, which "
             f"{'is' if len(wrong) == 1 else 'are'} the other way round; expected x right, y down, "
-            "z forward, towards the camera"
+            "z forward, so that visible surfaces have z below 0"
         )

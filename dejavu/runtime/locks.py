@@ -84,5 +84,6 @@ def _refusing_links(path: str, flags: int) -> int:
 
 def _no_plain_file(path: str) -> DejaVuError:
     return DejaVuError(
-        f"{path}: is a link, or no plain file: writing there would change another file; remove it"
+        f"{path}: is a link, has a second name (hard link) or is no plain file: writing there "
+        "would change another file; remove it"
     )
