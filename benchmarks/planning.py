@@ -11,13 +11,18 @@ from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 
+from safetensors.numpy import save
+
 from benchmarks.processes import Growth, MeasurementError, measure
 from benchmarks.report import describe_machine
 from benchmarks.storage import index_rows, version_rows
 from dejavu.config import Params, parse_params
 from dejavu.config.generated import DEFAULT_STUDY, render_params
-from dejavu.runtime.strict_json import write_json
+from dejavu.datasets.reading.manifest import file_sha256
+from dejavu.runtime.strict_json import to_json, write_json
+from dejavu.study.jobs import Job, every_job
 from dejavu.study.layout import Layout
+from dejavu.study.record import Record
 
 ROOT = Path(__file__).parents[1]
 SHAPES = {6: (1, 2, 1), 108: (2, 6, 3), 1008: (4, 12, 7), 10080: (8, 42, 10)}
@@ -92,7 +97,7 @@ def planning_rows(runs: int) -> Iterator[Growth]:
         yield row("`snakemake -n`, nothing made", rf"train +{runs}\n", *_PLAN, *given)
         if runs > _LARGEST_MADE:
             return
-        made = _make(tree, given)
+        made = _make(tree, Layout(params), given)
         yield row("`snakemake -n`, all made", "Nothing to be done", *_PLAN, *given)
         _give_new_times(made)
         yield row("`snakemake -n`, all times new", "Nothing to be done", *_PLAN, *given)
@@ -106,8 +111,8 @@ def planning_rows(runs: int) -> Iterator[Growth]:
         yield Growth("Snakemake's records", "bytes", runs, amount=size)
 
 
-def _make(tree: Path, given: tuple[str, str]) -> list[Path]:
-    """Write a small file for every output, and mark them as made in Snakemake's records."""
+def _make(tree: Path, layout: Layout, given: tuple[str, str]) -> list[Path]:
+    """Write a small file for every output, record the jobs, and tell Snakemake that it made all."""
     snakemake = (sys.executable, "-m", "snakemake", "--cores", "2")
     summary, _ = measure(tree, *snakemake, "--summary", *given)
     cells = [line.split("\t") for line in summary.splitlines()]
@@ -115,9 +120,29 @@ def _make(tree: Path, given: tuple[str, str]) -> list[Path]:
     for path in made:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(path.name, encoding="utf-8")
+    for job in every_job(layout):
+        _record(tree, job)
     touch = (sys.executable, "-c", _TOUCH, "--cores", "2")
     measure(tree, *touch, "--touch", "--forceall", *given)
     return made
+
+
+def _record(tree: Path, job: Job) -> None:
+    """Write the record of a job whose files lie in a tree; planning reads it."""
+    if job.verb == "train":  # planning reads whose weights a checkpoint holds
+        weights = tree / job.outputs[0]
+        weights.write_bytes(save({}, {"dejavu": to_json({"run": job.hashes["run"]})}))
+    digests = {path.as_posix(): file_sha256(tree / path) for path in (*job.inputs, *job.outputs)}
+    record = Record(
+        study=job.study,
+        verb=job.verb,
+        params=job.params,
+        hashes=job.hashes,
+        execution=None,
+        inputs={path.as_posix(): digests[path.as_posix()] for path in job.inputs},
+        outputs={path.as_posix(): digests[path.as_posix()] for path in job.outputs},
+    )
+    (tree / job.record).write_text(record.model_dump_json(), encoding="utf-8")
 
 
 def _give_new_times(made: Sequence[Path]) -> None:
