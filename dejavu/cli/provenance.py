@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dejavu.runtime.strict_json import to_json
+
 if TYPE_CHECKING:
     from rich.tree import Tree
 
@@ -136,8 +138,6 @@ def _describe(branch: "Tree", source: "Source", shown: set[str]) -> None:
 def _made_by(record: "Record") -> list[str]:
     hashes = ", ".join(f"{name} {value}" for name, value in record.hashes.items())
     lines = [f"made by {record.verb}: {hashes}"]
-    from dejavu.runtime.strict_json import to_json
-
     if "study" in record.params:  # the whole study: too long to print
         return lines
     return lines + [f"{name}: {to_json(value)}" for name, value in record.params.items()]

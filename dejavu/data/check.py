@@ -6,7 +6,7 @@ with their checksums, which identify a study's data wherever it is stored.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ import numpy as np
 from dejavu.config import Params
 from dejavu.config.consistency import check_evaluated
 from dejavu.config.tasks import roles_of, truth_of
-from dejavu.data.plausibility import judge
+from dejavu.data.plausibility import judge, name_some
 from dejavu.datasets.reading.conventions import ROLES
 from dejavu.datasets.reading.index import shared_file, write_index
 from dejavu.datasets.reading.inspecting import Found, inspect
@@ -29,7 +29,7 @@ from dejavu.runtime.files import whole_file
 from dejavu.runtime.progress import Progress, silent
 
 _SHOWN = 10
-"""Number of problems, or names, that a message lists at most."""
+"""Number of problems that a message lists at most."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def _require_disjoint(dataset: RawDataset, entries: dict[str, list[Entry]]) -> N
     shared = sorted(f"{path} ({at})" if at else path for path, at in files[0] & files[1])
     if shared:
         raise DataError(
-            f"{dataset.root}: train and test share {len(shared)} images: {_some(shared)}; "
+            f"{dataset.root}: train and test share {len(shared)} images: {name_some(shared)}; "
             "use the official lists"
         )
     if dataset.groups_are_apart and (notes := _shared_groups(entries)):
@@ -195,7 +195,7 @@ def _shared_groups(entries: dict[str, list[Entry]]) -> list[str]:
     """Return a note on groups that are in both parts of the official split, if any."""
     train, test = ({entry.group for entry in entries[split]} for split in ("train", "test"))
     shared = sorted(train & test)
-    return [f"train and test share {_some(shared)} (drive, city or scene)"] if shared else []
+    return [f"train and test share {name_some(shared)} (drive, city or scene)"] if shared else []
 
 
 def _decode_all(
@@ -278,7 +278,7 @@ def _leave_out_duplicates(checked: Checked) -> None:
             continue
         checked.splits[split] = [one for one in listed if one.sha256["image"] not in known]
         checked.notes.append(
-            f"left out of {split}: {len(twice)} images that {later} has too: {_some(twice)}"
+            f"left out of {split}: {len(twice)} images that {later} has too: {name_some(twice)}"
         )
         if not checked.splits[split]:
             raise DataError(f"{checked.dataset.root}: every image of {split} is also in {later}")
@@ -319,11 +319,6 @@ def _turned_images(found: dict[str, list[Found]]) -> list[str]:
     if not turned:
         return []
     return [
-        f"{len(turned)} images have an EXIF orientation, which is not applied ({_some(turned)}): "
-        "are their targets of the pixels as they are stored?"
+        f"{len(turned)} images have an EXIF orientation, which is not applied "
+        f"({name_some(turned)}): are their targets of the pixels as they are stored?"
     ]
-
-
-def _some(names: Iterable[str]) -> str:
-    listed = list(names)
-    return ", ".join(listed[:_SHOWN]) + (", ..." if len(listed) > _SHOWN else "")

@@ -20,7 +20,7 @@ _MANY = 3
 """Images from which on it is no coincidence that all have the same target."""
 
 _SHOWN = 10
-"""Number of names that a note lists at most."""
+"""Number of names that a message lists at most."""
 
 
 def judge(dataset: RawDataset, split: str, found: Sequence[Found]) -> list[str]:
@@ -101,10 +101,10 @@ def _odd_labels(class_names: Sequence[str], found: Sequence[Found]) -> Iterator[
     if len(absent) > len(class_names) / 2:
         yield (
             f"only {len(class_names) - len(absent)} of {len(class_names)} classes occur: are the "
-            f"labels by this class list? Absent: {_some(absent)}"
+            f"labels by this class list? Absent: {name_some(absent)}"
         )
     elif absent:
-        yield f"no pixel is {_some(absent)}"
+        yield f"no pixel is {name_some(absent)}"
     total = sum(height * width for height, width in (one.size for one in found))
     if (unlabelled := 1 - pixels.sum() / total) > 0.9:
         yield f"{unlabelled:.1%} of the pixels are unlabelled"
@@ -116,8 +116,14 @@ def _class_pixels(found: Sequence[Found]) -> Array:
 
 
 def _names(found: Sequence[Found]) -> str:
-    return _some([one.entry.name for one in found])
+    return name_some([one.entry.name for one in found])
 
 
-def _some(names: Sequence[str]) -> str:
+def name_some(names: Sequence[str]) -> str:
+    """List the first names, for a message.
+
+    Example:
+        >>> name_some([*"abcdefghijkl"])
+        'a, b, c, d, e, f, g, h, i, j, ...'
+    """
     return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
